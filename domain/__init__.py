@@ -1,0 +1,1 @@
+"""The rules of the game: events, state, deciders and time. No I/O."""

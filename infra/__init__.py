@@ -1,0 +1,1 @@
+"""Adapters, settings, wiring, processes and the command line."""

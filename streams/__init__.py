@@ -1,0 +1,1 @@
+"""Feeding, dispatcher, recovery and auditor: what runs in a worker."""
