@@ -1,0 +1,66 @@
+"""The personal part of an event: everything about a person, in one nested field.
+
+Outside of it only `recipient_ref`, a tenant-keyed HMAC, points at the person, so that encrypting
+this one field per recipient makes the whole history forgettable.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints, field_validator
+
+from horae.domain.envelope import Value
+from horae.domain.errors import Invalid
+
+CONTENT_LIMIT = 64 * 1024
+METADATA_LIMIT = 16 * 1024
+TAG_LIMIT = 64
+TAGS_LIMIT = 32
+RECIPIENT_LIMIT = 256
+CHANNEL_LIMIT = 2048
+
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=TAG_LIMIT)]
+
+
+class Personal(Value):
+    """Recipient, channel address, content, metadata and tags of a schedule."""
+
+    recipient: Annotated[str, StringConstraints(min_length=1, max_length=RECIPIENT_LIMIT)]
+    #: "webhook:URL" or "log:".
+    channel: Annotated[str, StringConstraints(min_length=1, max_length=CHANNEL_LIMIT)]
+    content: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    tags: tuple[Tag, ...] = ()
+
+    @field_validator("tags")
+    @classmethod
+    def _each_tag_once(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(tags))
+
+
+def refuse_unstorable(value: object, field: str) -> None:
+    """Refuse text that some store downstream cannot hold (U+0000, lone surrogates), before it is accepted.
+
+    Whatever the API accepts every projection must apply: PostgreSQL's jsonb has no U+0000, UTF-8 no surrogates.
+    Raises `Invalid` naming the innermost field.
+    """
+    match value:
+        case str():
+            bad = next((c for c in value if c == "\x00" or "\ud800" <= c <= "\udfff"), None)
+            if bad is not None:
+                raise Invalid(
+                    f"The text contains U+{ord(bad):04X}, which cannot be stored.",
+                    field=field,
+                    value=ascii(value)[:80],
+                    hint="Remove that character.",
+                )
+        case dict():
+            for key, item in value.items():
+                refuse_unstorable(key, field)
+                refuse_unstorable(item, f"{field}.{key}" if isinstance(key, str) and key.isprintable() else field)
+        case list() | tuple():
+            for index, item in enumerate(value):
+                refuse_unstorable(item, f"{field}[{index}]")
+        case _:
+            return
