@@ -1,0 +1,77 @@
+# Every command of the house. `make` alone lists them.
+
+PYTHON  ?= python3
+PORT    ?= 8080
+DATA    ?= .horae
+WORKERS ?= 2
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.set-up-in
+
+# A copied or moved tree carries a .venv whose scripts still point to the old place: the stamp names the place it was made in.
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
+MOVED := moved
+endif
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+.PHONY: help setup run demo test soak lint format bench ledger clean moved
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Variables: PORT=$(PORT) DATA=$(DATA) PYTHON=$(PYTHON) WORKERS=$(WORKERS), as in: make run PORT=9090"
+
+setup: $(STAMP) ## make .venv from requirements.lock (does nothing when it is up to date)
+
+$(STAMP): requirements.lock pyproject.toml $(MOVED)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Horae needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | tail -n 1)." >&2; \
+		echo "Name a newer one, for example: make $(or $(firstword $(MAKECMDGOALS)),setup) PYTHON=python3.12" >&2; exit 1; }
+	@if [ -e $(STAMP) ] && [ "$$(cat $(STAMP))" != "$(CURDIR)" ]; then rm -rf $(VENV); fi
+	@if uv --version >/dev/null 2>&1; then \
+		echo "Setting up $(VENV) with uv ..."; \
+		{ $(BIN)/python -c '' 2>/dev/null || uv venv --quiet --clear --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV); } && \
+		uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \
+		uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+	else \
+		echo "Setting up $(VENV) with pip ..."; \
+		{ $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV); } && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	fi
+	@printf '%s\n' "$(CURDIR)" > $(STAMP)
+
+run: setup ## start everything on http://localhost:PORT, data in DATA; Ctrl-C stops it
+	@exec $(BIN)/horae run --port $(PORT) --data $(DATA) --allow-private-targets
+
+demo: setup ## import the examples on a virtual clock, fire what is due, tell the story
+	@exec $(BIN)/python examples/demo.py
+
+test: lint ## lint, then every test except the long runs
+	@exec $(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not soak"
+
+soak: setup ## the long runs: crash after crash, under load
+	@exec $(BIN)/pytest -m soak
+
+lint: setup ## ruff, mypy and the import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: setup ## let ruff put the code in order
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: setup ## measure this machine, beside the peers' figures
+	@exec $(BIN)/python -m benchmarks
+
+ledger: setup ## which requirement rows a passing test of the last run shows
+	@exec $(BIN)/python -m tests.plugins.ledger_report
+
+clean: ## remove what can be made again (never DATA)
+	rm -rf $(VENV) dist build .ledger.json .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

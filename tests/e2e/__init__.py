@@ -1,0 +1,1 @@
+"""The real processes, seen from outside."""

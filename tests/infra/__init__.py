@@ -1,0 +1,1 @@
+"""Specifications of the adapters, on the real PostgreSQL."""

@@ -1,0 +1,1 @@
+"""Specifications of feeding, dispatcher, recovery and auditor."""
