@@ -1,0 +1,72 @@
+"""When things are due: timings as clients mean them, and the slots that they come to.
+
+Pure functions of a timing, the zone data and a `Context`; nothing here reads a clock. In reading order: `durations`,
+`values` (the models), `zones` (rules of the zones), `walker`, `cron`, `rrule`, `interval` (naive local candidates),
+`series` (recurring timings: candidates met with clock changes), `moments` (timings that happen once), `phrases`,
+`checks` (what `normalise` refuses), `planning` (the functions below), `describe`.
+"""
+
+from horae.domain.timing.durations import CalendarDuration, Duration, Span, format_duration, parse_duration, parse_span
+from horae.domain.timing.planning import (
+    after,
+    find,
+    first,
+    following,
+    is_recurring,
+    normalise,
+    preview,
+    tzdata_version,
+    zone_of,
+)
+from horae.domain.timing.values import (
+    At,
+    Context,
+    Every,
+    In,
+    Interval,
+    Missed,
+    Next,
+    Now,
+    Phrase,
+    Plan,
+    Preview,
+    Reason,
+    Resolved,
+    SkippedSlot,
+    Slot,
+    Timing,
+)
+
+__all__ = [
+    "At",
+    "CalendarDuration",
+    "Context",
+    "Duration",
+    "Every",
+    "In",
+    "Interval",
+    "Missed",
+    "Next",
+    "Now",
+    "Phrase",
+    "Plan",
+    "Preview",
+    "Reason",
+    "Resolved",
+    "SkippedSlot",
+    "Slot",
+    "Span",
+    "Timing",
+    "after",
+    "find",
+    "first",
+    "following",
+    "format_duration",
+    "is_recurring",
+    "normalise",
+    "parse_duration",
+    "parse_span",
+    "preview",
+    "tzdata_version",
+    "zone_of",
+]

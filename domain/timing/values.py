@@ -1,0 +1,358 @@
+"""The timings that a client may ask for, and what is computed from them: slots, plans and the reasons for each.
+
+Values only: what a timing *means* is in `series` (recurring) and `moments` (once); both are reached through the package.
+Events hold these models, so parsing stays lenient: whether a timing makes sense is judged once, by `normalise`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from horae.domain.timing.durations import CalendarDuration, Duration
+
+FIRST_YEAR = 1970
+LAST_YEAR = 2199
+
+GapPolicy = Literal["shift", "skip"]
+OverlapPolicy = Literal["first", "second", "both"]
+Unit = Literal["minutes", "hours", "days", "weeks", "months", "years"]
+ZoneSource = Literal["timing", "recipient", "tenant", "instant"]
+Branch = Literal["normal", "gap_shifted", "overlap_first", "overlap_second"]
+
+
+class Value(BaseModel):
+    """Base of all values here: immutable, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# --- times as clients write them ------------------------------------------------------------------------------------
+
+
+def _in_range(value: date) -> None:
+    if not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise ValueError(f"the year {value.year} is outside {FIRST_YEAR} to {LAST_YEAR}")
+
+
+def _read_instant(value: object) -> datetime:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is not an RFC 3339 instant such as 2026-12-01T09:00:00Z") from None
+    if not isinstance(value, datetime):
+        raise ValueError(f"{value!r} is not an RFC 3339 instant such as 2026-12-01T09:00:00Z")  # noqa: TRY004
+    if value.tzinfo is None:
+        raise ValueError(f"{value.isoformat()} has no offset: add Z or +02:00, or give `local` with a `zone`")
+    _in_range(value)
+    return value.astimezone(UTC)
+
+
+def _read_local(value: object) -> datetime:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is not a local time such as 2026-12-01T09:00") from None
+    if not isinstance(value, datetime):
+        raise ValueError(f"{value!r} is not a local time such as 2026-12-01T09:00")  # noqa: TRY004
+    if value.tzinfo is not None:
+        raise ValueError(f"{value.isoformat()} has an offset: a local time has none, its `zone` is a field of its own")
+    _in_range(value)
+    return value
+
+
+def _read_bound(value: object) -> date | datetime:
+    if isinstance(value, str) and len(value) == 10:
+        try:
+            value = date.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is not a date such as 2026-12-01") from None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        _in_range(value)
+        return value
+    return _read_local(value)
+
+
+def _read_resolved_local(value: object) -> datetime:
+    return _read_local(value).replace(fold=0)
+
+
+def _iso(value: date | datetime) -> str:
+    return value.isoformat()
+
+
+def _iso_utc(value: datetime) -> str:
+    return value.isoformat().replace("+00:00", "Z")
+
+
+def _text_schema(fmt: str | None, *examples: str) -> WithJsonSchema:
+    schema: dict[str, Any] = {"type": "string", "examples": list(examples)}
+    return WithJsonSchema(schema | ({"format": fmt} if fmt else {}))
+
+
+def _clean_text(value: str) -> str:
+    if any(ch == "\0" or "\ud800" <= ch <= "\udfff" for ch in value):
+        raise ValueError("text must not hold U+0000 or lone surrogates")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_clean_text)]
+
+Instant = Annotated[
+    datetime,
+    BeforeValidator(_read_instant),
+    PlainSerializer(_iso_utc, return_type=str, when_used="json"),
+    _text_schema("date-time", "2026-12-01T09:00:00Z"),
+]
+"""An instant: RFC 3339 with an offset outside, aware UTC inside."""
+
+LocalTime = Annotated[
+    datetime,
+    BeforeValidator(_read_resolved_local),
+    PlainSerializer(_iso, return_type=str, when_used="json"),
+    _text_schema(None, "2026-12-01T09:00"),
+]
+"""A wall-clock time without a zone, naive in code."""
+
+LocalBound = Annotated[
+    date | datetime,
+    BeforeValidator(_read_bound),
+    PlainSerializer(_iso, return_type=str, when_used="json"),
+    _text_schema(None, "2026-12-01", "2026-12-01T09:00"),
+]
+"""A date or a wall-clock time without a zone."""
+
+Zone = Annotated[Text, Field(min_length=1, max_length=64)]
+
+_ZONE_DESCRIPTION = (
+    'IANA zone name, or "recipient": the zone the recipient prefers, else the tenant\'s default. '
+    "Zone rules come from the IANA database whose version each plan names."
+)
+
+
+# --- the slot and its plan ------------------------------------------------------------------------------------------
+
+
+class Slot(Value):
+    """One intended wall-clock time of a timing: with the schedule, the identity of an occurrence."""
+
+    local: LocalTime = Field(description="The intended local time, without a zone.", examples=["2026-12-01T09:00:00"])
+    fold: int = Field(
+        default=0, ge=0, le=1, description="1 for the second passing of a local time that a clock change repeats."
+    )
+
+
+class Reason(Value):
+    """One decision on the way to a due instant."""
+
+    code: str = Field(description="Stable word for programs.", examples=["gap_shifted"])
+    text: str = Field(
+        description="One sentence for people.",
+        examples=["02:30 does not exist on that day in Europe/Berlin: moved on by 1 h."],
+    )
+
+
+class Plan(Value):
+    """Why an occurrence is due when it is."""
+
+    zone: str = Field(description="IANA zone that the local time was read in.", examples=["Europe/Berlin"])
+    zone_source: ZoneSource = Field(description="Who named the zone; `instant` when none was needed.")
+    tzdata: str = Field(description="Version of the zone database used.", examples=["2026f"])
+    branch: Branch = Field(description="How the local time met the clock changes of its zone.")
+    jitter_s: float = Field(default=0.0, description="Seconds added to spread load; the same in preview and release.")
+    reasons: tuple[Reason, ...] = Field(default=(), description="Every decision that moved or chose the instant.")
+
+
+class Next(Value):
+    """A slot with its due instant."""
+
+    slot: Slot
+    number: int | None = Field(default=None, description="Ordinal in the series, from 1; only when `count` is set.")
+    due_at: Instant = Field(description="The instant at which it goes out.")
+    plan: Plan
+
+
+class SkippedSlot(Value):
+    """A time that the rule names but that is not sent, and why."""
+
+    slot: Slot
+    reason: Reason
+
+
+class Preview(Value):
+    """The coming slots of a timing, and those passed over between them."""
+
+    slots: list[Next] = Field(description="In order of time.")
+    skipped: list[SkippedSlot] = Field(default_factory=list, description="Passed over within the same stretch of time.")
+
+
+# --- timings --------------------------------------------------------------------------------------------------------
+
+
+class Resolved(Value):
+    """What a relative timing came to, seen once from the moment it was accepted."""
+
+    local: LocalTime = Field(description="The wall-clock time it came to.", examples=["2026-12-01T09:00:00"])
+    fold: int = Field(default=0, ge=0, le=1)
+    zone: str = Field(examples=["Asia/Tokyo"])
+    zone_source: ZoneSource
+
+
+_RESOLVED = "Set by the service when it accepts the timing; ignored in requests."
+
+
+class Now(Value):
+    """Release at once."""
+
+    kind: Literal["now"] = "now"
+    resolved: Resolved | None = Field(default=None, description=_RESOLVED)
+
+
+class At(Value):
+    """Release once, at an instant (`at`) or at a wall-clock time (`local` with `zone`): exactly one of the two."""
+
+    kind: Literal["at"] = "at"
+    at: Instant | None = Field(
+        default=None,
+        description="RFC 3339 instant with an offset, at most five years ahead.",
+        examples=["2026-12-01T09:00:00Z"],
+    )
+    local: LocalTime | None = Field(
+        default=None,
+        description="Wall-clock time in `zone`. One that a clock change skips moves forward by as much; of one that it "
+        "repeats, the first is taken (give `at` for the other).",
+        examples=["2026-12-01T09:00"],
+    )
+    zone: Zone | None = Field(
+        default=None, description=_ZONE_DESCRIPTION + " Only with `local`.", examples=["recipient", "Europe/Berlin"]
+    )
+
+
+class In(Value):
+    """Release once, after a delay counted from the moment the request is accepted."""
+
+    kind: Literal["in"] = "in"
+    delay: CalendarDuration = Field(
+        description="ISO 8601, more than zero and at most five years. Hours, minutes and seconds are elapsed time; days "
+        "and longer follow the calendar of `zone` (P1D: the same time tomorrow).",
+        examples=["PT30M", "P1D"],
+    )
+    zone: Zone = Field(default="recipient", description=_ZONE_DESCRIPTION, examples=["recipient"])
+    resolved: Resolved | None = Field(default=None, description=_RESOLVED)
+
+
+class Phrase(Value):
+    """Release once, at a time told in words; `understood` says how the words were read."""
+
+    kind: Literal["phrase"] = "phrase"
+    text: Text = Field(
+        min_length=1,
+        max_length=200,
+        description="The words, read in `zone` and `locale`, preferring the future.",
+        examples=["tomorrow at 9 AM", "in 30 minutes", "next friday 18:00"],
+    )
+    zone: Zone = Field(default="recipient", description=_ZONE_DESCRIPTION, examples=["Asia/Tokyo"])
+    locale: Text = Field(
+        default="en", min_length=2, max_length=20, description="Language of the words.", examples=["en", "de", "en-GB"]
+    )
+    understood: Resolved | None = Field(default=None, description=_RESOLVED)
+
+
+class Interval(Value):
+    """A fixed distance between slots."""
+
+    unit: Unit = Field(
+        description="Minutes and hours are elapsed time; days and longer keep the wall-clock time. Months and years "
+        "that lack the day use their last one (31 January, then 28 February, then 31 March)."
+    )
+    count: int = Field(default=1, ge=1, le=1_000_000, description="How many units between two slots.")
+
+
+class Missed(Value):
+    """What becomes of slots that could not be released in time."""
+
+    policy: Literal["skip", "once", "all"] = Field(
+        default="once",
+        description="Of slots later than `within`: `skip` none is sent, `once` the newest, `all` every one.",
+    )
+    within: Duration = Field(
+        default=timedelta(days=1), description="Lateness up to which a slot is simply sent late.", examples=["PT10M"]
+    )
+
+
+class Every(Value):
+    """Release again and again by one rule: exactly one of `cron`, `rrule` and `interval`."""
+
+    kind: Literal["every"] = "every"
+    cron: Text | None = Field(
+        default=None,
+        max_length=100,
+        description="Five fields: minute hour day-of-month month day-of-week. Names, lists, ranges, steps, `L` as last "
+        "day, `5#2` as second Friday, `L5` as last Friday, and @hourly to @yearly. With both day fields given either "
+        "matches; with one that starts with `*`, both must.",
+        examples=["0 9 * * MON-FRI"],
+    )
+    rrule: Text | None = Field(
+        default=None,
+        max_length=500,
+        description="RFC 5545 recurrence rule, without DTSTART (that is `starts_at`).",
+        examples=["FREQ=MONTHLY;BYDAY=-1FR"],
+    )
+    interval: Interval | None = Field(
+        default=None, description="A fixed distance between slots.", examples=[{"unit": "hours", "count": 6}]
+    )
+    zone: Zone = Field(default="recipient", description=_ZONE_DESCRIPTION, examples=["Europe/Berlin"])
+    starts_at: LocalBound | None = Field(
+        default=None,
+        description="Date or local time in `zone` from which the series counts; may lie in the past. Without it the "
+        "series begins after the moment of acceptance.",
+        examples=["2026-12-01"],
+    )
+    ends_at: LocalBound | None = Field(
+        default=None,
+        description="Last date (its whole day) or local time, both included.",
+        examples=["2027-03-31"],
+    )
+    count: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="End after that many slots, counted from the series' beginning."
+    )
+    gap: GapPolicy | None = Field(
+        default=None,
+        description="For a local time that a clock change skips: `shift` (default) moves it forward by as much, `skip` "
+        "drops it. Not for rules that follow the clock (hour `*` or `*/n`, FREQ=HOURLY and finer, minutes, hours).",
+    )
+    overlap: OverlapPolicy | None = Field(
+        default=None,
+        description="For a local time that a clock change repeats: `first` (default), `second` or `both`. Not for rules "
+        "that follow the clock.",
+    )
+    missed: Missed = Field(default_factory=Missed, description="What becomes of slots that could not go out in time.")
+    jitter: Duration | None = Field(
+        default=None,
+        description="Spread releases over this long after the slot, by a fixed hash of the occurrence; at most a day.",
+        examples=["PT5M"],
+    )
+    anchor: Resolved | None = Field(
+        default=None, description="The moment of acceptance, when there is no `starts_at`. " + _RESOLVED
+    )
+
+
+Timing = Annotated[Now | At | In | Phrase | Every, Field(discriminator="kind")]
+"""What a client may ask for; a closed union told apart by `kind`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a timing is read against: the present, whose schedule it is, the zones, and the slots that were skipped."""
+
+    now: datetime
+    schedule_id: UUID
+    default_zone: str = "UTC"
+    recipient_zone: str | None = None
+    exceptions: frozenset[Slot] = field(default_factory=frozenset)
