@@ -33,7 +33,7 @@ def _uuid8(high_48: int, mid_12: int, low_62: int) -> UUID:
 
 
 def shard_of(tenant: str, key: str) -> int:
-    """The shard, 0 to 63, of a tenant's recipient (or of a stream's own id where there is no recipient). Stable for ever."""
+    """The shard, 0 to 63, of a tenant's recipient, or of a stream's own id where there is none. Stable for ever."""
     return _digest(tenant, key) % SHARDS
 
 

@@ -6,6 +6,7 @@ this one field per recipient makes the whole history forgettable.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, field_validator
@@ -40,7 +41,7 @@ class Personal(Value):
 
 
 def refuse_unstorable(value: object, field: str) -> None:
-    """Refuse text that some store downstream cannot hold (U+0000, lone surrogates), before it is accepted.
+    """Refuse text that some store downstream cannot hold (U+0000, lone surrogates, NaN), before it is accepted.
 
     Whatever the API accepts every projection must apply: PostgreSQL's jsonb has no U+0000, UTF-8 no surrogates.
     Raises `Invalid` naming the innermost field.
@@ -62,5 +63,13 @@ def refuse_unstorable(value: object, field: str) -> None:
         case list() | tuple():
             for index, item in enumerate(value):
                 refuse_unstorable(item, f"{field}[{index}]")
+        case bool() | None:
+            return
+        case float() if not math.isfinite(value):
+            raise Invalid("The number is not finite.", field=field, value=str(value), hint="Send null or a string.")
+        case int() if not -(2**63) <= value < 2**63:
+            raise Invalid(
+                "The number has more than 64 bits.", field=field, value=str(value)[:80], hint="Send a string."
+            )
         case _:
             return
