@@ -1,0 +1,123 @@
+"""What the command handlers need from outside: the log, a clock, ids, and secrets derived per tenant.
+
+Place in the flow: api -> commands -> *these ports* <- infra. Handlers load and append through them and know nothing of
+PostgreSQL. Each port has one contract suite (`tests/contracts/`) that every adapter, fake or real, must pass.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Literal, Protocol
+from uuid import UUID
+
+from horae.domain.envelope import NewEvent, Recorded
+from horae.domain.errors import Conflict
+
+Lane = Literal["fast", "bulk"]
+"""`fast`: single commands and claims. `bulk`: imports and bulk creates; they wait behind everything in `fast`."""
+
+NOTHING_EXPECTED: Mapping[UUID, int] = MappingProxyType({})
+
+
+class StreamConflict(Conflict):
+    """A stream is not at the version that the command was decided on. Reload it, decide again, append again."""
+
+    code = "stream_conflict"
+
+    def __init__(self, stream: UUID, expected: int, actual: int) -> None:
+        """`expected` and `actual` are stream versions; 0 means that the stream does not exist."""
+        super().__init__(
+            f"Stream {stream} is at version {actual}, the command expected version {expected}",
+            hint="load the stream again and decide on what it holds now",
+        )
+        self.stream = stream
+        self.expected = expected
+        self.actual = actual
+
+
+class EventReader(Protocol):
+    """Reads streams, in full or as they were. What is outside the reader's tenant is as if it did not exist."""
+
+    async def load(
+        self,
+        stream: UUID,
+        *,
+        upto_version: int | None = None,
+        until: datetime | None = None,
+        upto_position: int | None = None,
+    ) -> list[Recorded]:
+        """The events of one stream by ascending version; an unknown stream is an empty list.
+
+        `upto_version` and `upto_position` are inclusive. `until` (aware UTC) gives the stream as of that instant: the
+        events before the first one that was recorded later. Every event whose append had returned is seen.
+        Raises `Unavailable` when the log cannot be read.
+        """
+        ...
+
+    async def load_many(self, streams: Collection[UUID]) -> dict[UUID, list[Recorded]]:
+        """The events of many streams in one query, each by ascending version; streams without events are absent."""
+        ...
+
+    async def after(self, position: int, limit: int = 500) -> list[Recorded]:
+        """At most `limit` events by ascending position, all later than `position`; nothing in between is left out."""
+        ...
+
+
+class EventStore(EventReader, Protocol):
+    """The log: appends commands atomically, in one order for everything, and reads it back."""
+
+    async def append(
+        self,
+        events: Sequence[NewEvent],
+        expects: Mapping[UUID, int] = NOTHING_EXPECTED,
+        *,
+        lane: Lane = "fast",
+    ) -> int:
+        """Append one command's events, all or nothing; durable when it returns. Gives the position of the last event.
+
+        The events of one stream have consecutive versions (the first event of a stream is version 1), and that stream is
+        implicitly expected at the version before. `expects` adds fences on other streams: stream -> the version that it
+        must have (0: it must not exist).
+        Idempotent by event id: if exactly these events (same ids at the same versions) are in the log already, their
+        position is returned; so a lost acknowledgement is never a conflict with oneself.
+        Raises `StreamConflict` (nothing was stored), `Busy` (the queue is full, nothing was stored), `Unavailable` (the
+        log could not be reached in time; whether it was stored is unknown, and appending the same events again is safe),
+        `ValueError` for no events, gaps in the versions, or an expectation that contradicts them.
+        """
+        ...
+
+    async def head(self) -> int:
+        """The position of the last event of the whole log, 0 when it is empty."""
+        ...
+
+    def scoped(self, tenant: str) -> EventReader:
+        """A reader that sees only `tenant`'s events; for everything that answers a client."""
+        ...
+
+
+class Clock(Protocol):
+    """The instant at which a command is decided."""
+
+    def now(self) -> datetime:
+        """Aware UTC; on a virtual clock, the virtual instant. Never goes back while a process lives."""
+        ...
+
+
+class Ids(Protocol):
+    """New identifiers."""
+
+    def new(self) -> UUID:
+        """A UUIDv7: later calls sort later within one process, to the millisecond among processes."""
+        ...
+
+
+class Refs(Protocol):
+    """Secrets derived per tenant."""
+
+    def recipient_ref(self, tenant: str, recipient: str) -> str:
+        """A stable name for a recipient that may stand outside the personal part: an HMAC keyed per tenant."""
+        ...
+
+    def signing_secret(self, tenant: str) -> str:
+        """The tenant's webhook signing secret in the Standard Webhooks form: `whsec_` and base64 of the key."""
+        ...
