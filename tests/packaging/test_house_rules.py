@@ -89,8 +89,9 @@ def test_every_test_says_what_it_specifies() -> None:
 
     def silent(tree: ast.Module) -> Iterator[str]:
         for node in ast.walk(tree):
-            is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            if is_function and node.name.startswith("test_") and not ast.get_docstring(node):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            if node.name.startswith("test_") and not ast.get_docstring(node):
                 yield f"line {node.lineno}: {node.name}"
 
     assert found_in([path for path in modules("tests") if path.name.startswith("test_")], silent) == []
