@@ -75,13 +75,13 @@ class EventStore(EventReader, Protocol):
     ) -> int:
         """Append one command's events, all or nothing; durable when it returns. Gives the position of the last event.
 
-        The events of one stream have consecutive versions (the first event of a stream is version 1), and that stream is
+        The events of one stream have consecutive versions (a stream begins at version 1), and that stream is
         implicitly expected at the version before. `expects` adds fences on other streams: stream -> the version that it
         must have (0: it must not exist).
         Idempotent by event id: if exactly these events (same ids at the same versions) are in the log already, their
         position is returned; so a lost acknowledgement is never a conflict with oneself.
         Raises `StreamConflict` (nothing was stored), `Busy` (the queue is full, nothing was stored), `Unavailable` (the
-        log could not be reached in time; whether it was stored is unknown, and appending the same events again is safe),
+        log could not be reached in time; whether it was stored is unknown, appending the same events again is safe),
         `ValueError` for no events, gaps in the versions, or an expectation that contradicts them.
         """
         ...
