@@ -227,7 +227,7 @@ class Cluster:
         if not self._durable:
             command.append("--no-sync")
         try:
-            subprocess.run(
+            subprocess.run(  # noqa: S603  our own binary and settings
                 command,
                 user=None if user.is_us else user.uid,
                 group=None if user.is_us else user.gid,

@@ -71,7 +71,7 @@ def migrate(dsn: str, folder: Path = MIGRATIONS) -> list[str]:
             if migration.version in applied:
                 continue
             with conn.transaction():
-                conn.execute(sql.SQL(migration.script))  # type: ignore[arg-type]  # read from our own files
+                conn.execute(sql.SQL(migration.script))
                 conn.execute(
                     "INSERT INTO sys.migrations (version, name, checksum) VALUES (%s, %s, %s)",
                     (migration.version, migration.name, migration.checksum),

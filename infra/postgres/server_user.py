@@ -46,7 +46,7 @@ class ServerUser:
 
     def _run(self, command: list[str]) -> bool:
         try:
-            done = subprocess.run(
+            done = subprocess.run(  # noqa: S603  our own binary and folders
                 command,
                 user=None if self.is_us else self.uid,
                 group=None if self.is_us else self.gid,
@@ -66,8 +66,8 @@ class ServerUser:
         for step in [*reversed(folder.parents), folder]:
             if not self.may_enter(step):
                 raise UnreachableError(
-                    f"PostgreSQL runs as the user {self.name!r}, who may not enter {step}, on the way to {what} {folder}: "
-                    f"put it where that user can go (such as /var/lib/horae), or allow the way with chmod o+x {step}"
+                    f"PostgreSQL runs as the user {self.name!r}, who may not enter {step}, on the way to {what} "
+                    f"{folder}: put it where that user can go (such as /var/lib/horae), or allow the way with chmod o+x {step}"
                 )
 
 
