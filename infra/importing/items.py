@@ -1,0 +1,42 @@
+"""What a file's lines come to: an item to send, or a reject with a reason. Shared by all formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One schedule to ask for."""
+
+    #: 1 for the first data row or component of the file.
+    row: int
+    #: The text line on which it starts, 1 for the file's first.
+    line: int
+    #: Makes a second import of the same file add nothing.
+    idempotency_key: str
+    #: A body of POST /v1/schedules.
+    body: Mapping[str, Any]
+    #: Slots (local time, fold 0) to skip once the schedule exists.
+    skips: tuple[str, ...] = ()
+    #: The reader's own name of it, shown in reports.
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A line that was not taken, why, and what to do."""
+
+    row: int
+    line: int
+    field: str
+    reason: str
+    hint: str = ""
+    label: str = ""
+    raw: tuple[str, ...] = ()
+
+
+class ImportFileError(Exception):
+    """The file as a whole cannot be read: the message says why and what to do."""
