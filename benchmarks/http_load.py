@@ -1,6 +1,6 @@
 """A small HTTP/1.1 load generator: N connections, each one request after the other, no client library in the way.
 
-Run as its own process by `run.py`, so that the generator's work is not the service's. Prints one JSON object:
+Run as its own process by `__main__.py`, so that the generator's work is not the service's. Prints one JSON object:
 requests, errors, seconds, and latency percentiles in milliseconds.
 """
 

@@ -68,7 +68,8 @@ class Service:
 
 
 def create_round(service: Service, seconds: float) -> dict[str, Any]:
-    command = [sys.executable, "benchmarks/http_load.py", "--port", str(service.port), "--key", KEY]
+    load = Path(__file__).with_name("http_load.py")
+    command = [sys.executable, str(load), "--port", str(service.port), "--key", KEY]
     done = subprocess.run([*command, "--seconds", str(seconds)], check=True, capture_output=True, text=True)
     result: dict[str, Any] = json.loads(done.stdout)
     start = time.perf_counter()
@@ -160,12 +161,13 @@ def main() -> None:
     def median(rounds: list[dict[str, Any]], key: str) -> float:
         return statistics.median(r[key] for r in rounds)
 
+    errors = sum(r["errors"] for r in creates)
     table = Table(title=f"medians of {args.rounds} rounds of {args.seconds:g} s", show_lines=True)
     for column in ("what", "Horae", "target", "peers, one run each on a comparable machine"):
         table.add_column(column)
     table.add_row(
         "creates/s over HTTP, concurrency 64 (p95 ms)",
-        f"{median(creates, 'per_second'):,.0f} ({median(creates, 'p95_ms')}), errors {sum(r['errors'] for r in creates)}",
+        f"{median(creates, 'per_second'):,.0f} ({median(creates, 'p95_ms')}), {errors} errors",
         "≥ 2,500 (< 50)",
         CREATE_PEERS,
     )

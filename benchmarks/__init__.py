@@ -1,0 +1,1 @@
+"""Measurements; `make bench` runs `__main__.py`."""
