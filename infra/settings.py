@@ -1,0 +1,254 @@
+"""Every setting of the service, with its names, default and meaning; read once per process.
+
+Place in the flow: the CLI loads them and hands them to the processes it starts. Precedence: flags, then the
+environment, then the file `scheduling-config.yaml`, then the defaults. Names are the requirement
+catalogue's where it has one, else begin with HORAE_. `docs/configuration.md` is generated from this module.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from horae import __version__
+from horae.domain.errors import Invalid
+from horae.domain.timing.zones import check_zone
+from horae.infra.setting_sources import EnvironmentSource, FileSource, Named, Origin, SettingsError, named
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+def _known_zone(name: str) -> str:
+    try:
+        check_zone(name, "zone")
+    except Invalid as error:
+        raise ValueError(str(error)) from None
+    return name
+
+
+def _header(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]+", name):
+        raise ValueError("a header's name has letters, digits and hyphens, such as X-API-Key")
+    return name
+
+
+class Settings(BaseSettings):
+    """The effective settings of one process. Units are in the names; see `load` for where values come from."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    # --- the service ---
+    host: Annotated[str, Named("HORAE_HOST", "engine.host", "--host")] = Field(
+        "127.0.0.1", description="Address that the API listens on; 0.0.0.0 for every one of the machine's."
+    )
+    port: Annotated[Port, Named("SCHEDULING_ENGINE_PORT", "engine.port", "--port", ("ENV-01",))] = Field(
+        8080, description="TCP port of the API."
+    )
+    data: Annotated[Path, Named("HORAE_DATA", "engine.dataDirectory", "--data")] = Field(
+        Path(".horae"), description="Folder that holds everything: database, keys, releases of `log:`."
+    )
+    api_key: Annotated[SecretStr | None, Named("HORAE_API_KEY", None, "--api-key")] = Field(
+        None, description="API key of the tenant `default`, installed at start and used by the CLI."
+    )
+    profile: Annotated[Literal["embedded"], Named("HORAE_PROFILE", "engine.profile", "--profile")] = Field(
+        "embedded", description="`embedded`: everything on this machine, with a PostgreSQL of its own."
+    )
+    clock: Annotated[str, Named("HORAE_CLOCK", "engine.clock", "--clock")] = Field(
+        "real", description="`real`, or `virtual=INSTANT`: time stands still until it is advanced over the API."
+    )
+    allow_private_targets: Annotated[
+        bool, Named("HORAE_ALLOW_PRIVATE_TARGETS", "engine.allowPrivateTargets", "--allow-private-targets")
+    ] = Field(False, description="Let webhooks go to private and loopback addresses.")
+    default_zone: Annotated[
+        str,
+        AfterValidator(_known_zone),
+        Named("DEFAULT_TIMEZONE", "timezone.defaultTimezone", None, ("ENV-31", "CFG-12")),
+    ] = Field("UTC", description="Zone where neither the timing nor the recipient names one.")
+    service_version: Annotated[str, Named("SERVICE_VERSION", None, None, ("ENV-45",))] = Field(
+        __version__, description="Version shown in health reports; the installed one by default."
+    )
+
+    # --- security ---
+    api_key_header: Annotated[str, AfterValidator(_header), Named("API_KEY_HEADER", None, None, ("ENV-34",))] = Field(
+        "X-API-Key", description="Header that may carry the API key instead of `Authorization: Bearer`."
+    )
+    encryption_key: Annotated[SecretStr | None, Named("ENCRYPTION_KEY", None, None, ("ENV-35",))] = Field(
+        None, description="Master key, 64 hex digits; made and kept in the data folder when absent."
+    )
+    rate_limit_requests: Annotated[int, Named("RATE_LIMIT_REQUESTS", None, None, ("ENV-37",))] = Field(
+        600_000, ge=1, description="Requests that one API key may make per window."
+    )
+    rate_limit_window_s: Annotated[int, Named("RATE_LIMIT_WINDOW", None, None, ("ENV-38",))] = Field(
+        60, ge=1, le=86_400, description="Length of that window in seconds."
+    )
+
+    # --- the engine ---
+    queue_size: Annotated[int, Named("SCHEDULING_ENGINE_QUEUE_SIZE", "engine.queueSize", None, ("ENV-03",))] = Field(
+        10_000, ge=100, description="Events that may wait to be stored; beyond, writes get 503 with Retry-After."
+    )
+    max_concurrent_executions: Annotated[
+        int, Named("HORAE_MAX_CONCURRENT_EXECUTIONS", "engine.maxConcurrentExecutions", None, ("CFG-01",))
+    ] = Field(1000, ge=1, le=100_000, description="Releases in flight at once.")
+    max_retries: Annotated[int, Named("HORAE_MAX_RETRIES", "engine.retryPolicy.maxRetries", None, ("CFG-03",))] = Field(
+        3, ge=0, le=20, description="Retries of a failed release, for schedules that do not say."
+    )
+    backoff_multiplier: Annotated[
+        float, Named("HORAE_BACKOFF_MULTIPLIER", "engine.retryPolicy.backoffMultiplier", None, ("CFG-04",))
+    ] = Field(2, ge=1, le=10, description="By how much each retry's delay grows.")
+    initial_delay_s: Annotated[
+        float, Named("HORAE_INITIAL_DELAY_SECONDS", "engine.retryPolicy.initialDelaySeconds", None, ("CFG-05",))
+    ] = Field(5, ge=0, le=86_400, description="Delay before the first retry, in seconds.")
+    max_delay_s: Annotated[
+        float, Named("HORAE_MAX_DELAY_SECONDS", "engine.retryPolicy.maxDelaySeconds", None, ("CFG-06",))
+    ] = Field(300, ge=0, le=86_400, description="No retry waits longer, in seconds.")
+
+    # --- PostgreSQL (for `horae api` and `horae worker`; `horae run` brings its own) ---
+    dsn: Annotated[SecretStr | None, Named("HORAE_DSN", None, "--dsn")] = Field(
+        None, description="Owner's connection URI; made from the POSTGRES_ settings when absent."
+    )
+    api_dsn: Annotated[SecretStr | None, Named("HORAE_API_DSN", None, "--api-dsn")] = Field(
+        None, description="Connection URI of the restricted role `horae_api`, which the API reads with."
+    )
+    postgres_host: Annotated[str, Named("POSTGRES_HOST", "postgres.host", None, ("ENV-06",))] = Field(
+        "localhost", description="Host of an external server."
+    )
+    postgres_port: Annotated[Port, Named("POSTGRES_PORT", "postgres.port", None, ("ENV-07",))] = Field(
+        5432, description="Its port."
+    )
+    postgres_db: Annotated[str, Named("POSTGRES_DB", "postgres.database", None, ("ENV-08",))] = Field(
+        "notifications", description="Its database."
+    )
+    postgres_user: Annotated[str, Named("POSTGRES_USER", "postgres.user", None, ("ENV-09",))] = Field(
+        "scheduler", description="The role that owns the database."
+    )
+    postgres_password: Annotated[SecretStr | None, Named("POSTGRES_PASSWORD", None, None, ("ENV-10",))] = Field(
+        None, description="Its password."
+    )
+    postgres_max_connections: Annotated[
+        int, Named("POSTGRES_MAX_CONNECTIONS", "postgres.maxConnections", None, ("ENV-11",))
+    ] = Field(100, ge=30, le=10_000, description="Connections that API and worker together may hold.")
+    postgres_connection_timeout_ms: Annotated[
+        int, Named("POSTGRES_CONNECTION_TIMEOUT", "postgres.connectionTimeout", None, ("ENV-12",))
+    ] = Field(30_000, ge=100, description="How long to wait for a connection, in milliseconds.")
+
+    # --- observation ---
+    metrics_enabled: Annotated[
+        bool, Named("METRICS_ENABLED", "monitoring.metricsEnabled", None, ("ENV-40", "CFG-30"))
+    ] = Field(True, description="Serve /metrics.")
+    health_check_interval_s: Annotated[
+        float, Named("HEALTH_CHECK_INTERVAL", "monitoring.healthCheckInterval", None, ("ENV-41",))
+    ] = Field(
+        30, gt=0, le=3600, description="After so many seconds without progress a worker ends and is started anew."
+    )
+    log_level: Annotated[LogLevel, Named("LOG_LEVEL", "monitoring.logLevel", "--log-level", ("ENV-42",))] = Field(
+        "info", description="debug, info, warning or error."
+    )
+    log_format: Annotated[Literal["auto", "json", "console"], Named("HORAE_LOG_FORMAT", "monitoring.logFormat")] = (
+        Field("auto", description="`json`, `console`, or `auto`: readable on a terminal, else JSON.")
+    )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _any_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("clock")
+    @classmethod
+    def _real_or_virtual(cls, value: str) -> str:
+        if value not in ("real", "virtual"):
+            kind, _, text = value.partition("=")
+            example = "give `real`, or `virtual=2027-01-01T00:00:00Z`"
+            if kind != "virtual":
+                raise ValueError(example)
+            try:
+                instant = datetime.fromisoformat(text)
+            except ValueError:
+                raise ValueError(example) from None
+            if instant.tzinfo is None:
+                raise ValueError(f"the instant needs an offset: {example}")
+        return value
+
+    @property
+    def virtual(self) -> bool:
+        """Whether time stands still until it is advanced."""
+        return self.clock != "real"
+
+    @property
+    def virtual_start(self) -> datetime | None:
+        """The instant named by `virtual=INSTANT`, aware UTC."""
+        _, _, text = self.clock.partition("=")
+        return datetime.fromisoformat(text).astimezone(UTC) if text else None
+
+    def owner_dsn(self) -> str:
+        """The owner role's connection URI; holds a password."""
+        if self.dsn is not None:
+            return self.dsn.get_secret_value()
+        password = f":{quote(self.postgres_password.get_secret_value(), safe='')}" if self.postgres_password else ""
+        where = f"{self.postgres_host}:{self.postgres_port}/{quote(self.postgres_db, safe='')}"
+        return f"postgresql://{quote(self.postgres_user, safe='')}{password}@{where}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # `load` has merged the places already, because it also has to tell which one won.
+        return (init_settings,)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, where each came from (by field name), and the file's keys that have no effect in this version."""
+
+    settings: Settings
+    origins: dict[str, Origin]
+    without_effect: list[str]
+
+
+def load(flags: dict[str, Any] | None = None, config: Path | None = None) -> Loaded:
+    """Read the settings: `flags` (by field name, None: not given) over the environment over the file over defaults.
+
+    `config` names the file; else HORAE_CONFIG does; else `scheduling-config.yaml` is read if it is here.
+    Raises `SettingsError` naming the setting as it is called where it was set.
+    """
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    file = FileSource(Settings, config)
+    in_environment, in_file = EnvironmentSource(Settings)(), file()
+    merged: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    for name, field in Settings.model_fields.items():
+        names = named(field)
+        for kind, called, values in (
+            ("flag", names.flag or name, given),
+            ("environment", names.env, in_environment),
+            ("file", f"{file.path}, {names.file}", in_file),
+        ):
+            if name in values:
+                merged[name], origins[name] = values[name], Origin(kind, called)
+                break
+        else:
+            origins[name] = Origin("default", "")
+    try:
+        settings = Settings(**merged)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(problem, merged, origins) for problem in error.errors())) from None
+    return Loaded(settings, origins, file.without_effect)
+
+
+def _explain(problem: Any, merged: dict[str, Any], origins: dict[str, Origin]) -> str:
+    name = str(problem["loc"][0])
+    secret = "SecretStr" in str(Settings.model_fields[name].annotation)
+    value = "" if secret else f" is {str(merged.get(name))!r}"
+    return f"The setting {name} ({origins[name]}){value}: {problem['msg'].removeprefix('Value error, ')}"
