@@ -118,8 +118,10 @@ BEGIN
         RETURN NEXT;
     END LOOP;
 
-    -- The library's channel: the table's name.
-    PERFORM pg_notify('events', '');
+    IF FOUND THEN
+        -- The library's channel: the table's name.
+        PERFORM pg_notify('events', '');
+    END IF;
 END $$;
 
 -- The events of streams, for one tenant or (NULL, the owner only) for all, in one round trip.

@@ -67,7 +67,8 @@ class ServerUser:
             if not self.may_enter(step):
                 raise UnreachableError(
                     f"PostgreSQL runs as the user {self.name!r}, who may not enter {step}, on the way to {what} "
-                    f"{folder}: put it where that user can go (such as /var/lib/horae), or allow the way with chmod o+x {step}"
+                    f"{folder}: put it where that user can go (such as /var/lib/horae), "
+                    f"or allow the way with chmod o+x {step}"
                 )
 
 

@@ -1,1 +1,5 @@
-"""One suite per port, run on every adapter of it."""
+"""One suite per port, which every adapter of that port, fake or real, must pass."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.contracts.event_store")

@@ -1,0 +1,212 @@
+"""The event store that commands stand on: appends through the group-commit writer, reads through a pool.
+
+Place in the flow: implements `commands.ports.EventStore`. The worker opens it with the owner's DSN, the API with the
+API role's, which sees nothing outside `scoped(tenant)`.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby, takewhile
+from operator import attrgetter
+from typing import Any, Self
+from uuid import UUID
+
+import asyncpg
+
+from horae.commands.ports import NOTHING_EXPECTED, EventReader, Lane
+from horae.domain import codec
+from horae.domain.envelope import NewEvent, Recorded
+from horae.domain.errors import Unavailable
+from horae.infra.eventstore.batch import MAX_EVENTS_PER_COMMIT, make_append
+from horae.infra.eventstore.lanes import Lanes
+from horae.infra.eventstore.subscription import Subscription
+from horae.infra.eventstore.writer import Writer
+
+_FIRST_WAIT_S = 0.02
+_LONGEST_WAIT_S = 0.5
+
+#: What asyncpg raises when the server is away, starting, stopping or restarting after a crash.
+_INTERRUPTED = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+)
+
+
+class PostgresEventStore:
+    """Use as `async with PostgresEventStore(dsn) as store`.
+
+    `queue_events` bounds each lane of the writer's queue. While PostgreSQL is away, reads and writes are tried again
+    for `patience_s`, then end with `Unavailable`.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        readers: int = 4,
+        queue_events: int = 10_000,
+        max_events_per_commit: int = MAX_EVENTS_PER_COMMIT,
+        patience_s: float = 20.0,
+    ) -> None:
+        self._dsn = dsn
+        self._lanes = Lanes(queue_events=queue_events, max_events_per_commit=max_events_per_commit)
+        self._writer = Writer(dsn, self._lanes, patience_s=patience_s)
+        self._reads = _Reads(dsn, readers, patience_s)
+        self._all = _Reader(self._reads, None)
+
+    async def open(self) -> None:
+        """Start the writer and connect the readers. Raises `Unavailable` when PostgreSQL does not answer in time."""
+        await self._reads.open()
+        self._writer.start()
+
+    async def close(self) -> None:
+        """Write what is queued, then let go of every connection."""
+        await asyncio.to_thread(self._writer.close)
+        await self._reads.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def append(
+        self,
+        events: Sequence[NewEvent],
+        expects: Mapping[UUID, int] = NOTHING_EXPECTED,
+        *,
+        lane: Lane = "fast",
+    ) -> int:
+        """See `commands.ports.EventStore.append`. A cancelled caller's command may be stored nevertheless."""
+        return await self._writer.append(make_append(events, expects), lane)
+
+    async def load(
+        self,
+        stream: UUID,
+        *,
+        upto_version: int | None = None,
+        until: datetime | None = None,
+        upto_position: int | None = None,
+    ) -> list[Recorded]:
+        """See `commands.ports.EventReader.load`; every tenant's streams, for the owner's role."""
+        return await self._all.load(stream, upto_version=upto_version, until=until, upto_position=upto_position)
+
+    async def load_many(self, streams: Collection[UUID]) -> dict[UUID, list[Recorded]]:
+        """See `commands.ports.EventReader.load_many`; every tenant's streams, for the owner's role."""
+        return await self._all.load_many(streams)
+
+    async def after(self, position: int, limit: int = 500) -> list[Recorded]:
+        """See `commands.ports.EventReader.after`; every tenant's events, for the owner's role."""
+        return await self._all.after(position, limit)
+
+    async def head(self) -> int:
+        """The position of the last event of the whole log, 0 when it is empty; any role may ask."""
+        (row,) = await self._reads.fetch("SELECT log.head()")
+        return int(row[0])
+
+    def scoped(self, tenant: str) -> EventReader:
+        """A reader that sees only `tenant`'s events, held by row-level security besides the query's own condition."""
+        return _Reader(self._reads, tenant)
+
+    def subscribe(self, after: int = 0) -> Subscription:
+        """Every event later than position `after`, in order, as it is stored; for the owner's role."""
+        return Subscription(self._dsn, after)
+
+    @property
+    def waiting_events(self) -> dict[Lane, int]:
+        """How many events wait in each lane of the writer's queue."""
+        return self._lanes.waiting_events
+
+
+class _Reader:
+    """`EventReader` for one tenant, or for all (None: only the owner's role sees anything)."""
+
+    def __init__(self, reads: "_Reads", tenant: str | None) -> None:
+        self._reads = reads
+        self._tenant = tenant
+
+    async def load(
+        self,
+        stream: UUID,
+        *,
+        upto_version: int | None = None,
+        until: datetime | None = None,
+        upto_position: int | None = None,
+    ) -> list[Recorded]:
+        query = "SELECT * FROM log.load($1, $2, $3, $4)"
+        events = _decode(await self._reads.fetch(query, self._tenant, [stream], upto_version, upto_position))
+        if until is None:
+            return list(events)
+        return list(takewhile(lambda event: event.meta.recorded_at <= until, events))
+
+    async def load_many(self, streams: Collection[UUID]) -> dict[UUID, list[Recorded]]:
+        query = "SELECT * FROM log.load($1, $2, NULL, NULL)"
+        events = _decode(await self._reads.fetch(query, self._tenant, list(streams)))
+        return {stream: list(history) for stream, history in groupby(events, key=attrgetter("stream"))}
+
+    async def after(self, position: int, limit: int = 500) -> list[Recorded]:
+        query = "SELECT * FROM log.after($1, $2, $3)"
+        return list(_decode(await self._reads.fetch(query, self._tenant, position, limit)))
+
+
+class _Reads:
+    """A pool of reading connections; reads change nothing, so they are simply tried again."""
+
+    def __init__(self, dsn: str, connections: int, patience_s: float) -> None:
+        self._dsn = dsn
+        self._connections = connections
+        self._patience_s = patience_s
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def open(self) -> None:
+        async def connect() -> None:
+            self._pool = await asyncpg.create_pool(
+                self._dsn,
+                min_size=1,
+                max_size=self._connections,
+                command_timeout=self._patience_s,
+                reset=_leave_as_it_is,
+                server_settings={"application_name": "horae-reader"},
+            )
+
+        await self._until_it_answers(connect)
+
+    async def close(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.close()
+
+    async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
+        async def read() -> list[asyncpg.Record]:
+            if self._pool is None:
+                raise Unavailable("the event store is closed", hint="Open it first, or ask another process.")
+            return await self._pool.fetch(query, *args)
+
+        return await self._until_it_answers(read)
+
+    async def _until_it_answers(self, attempt: Any) -> Any:
+        started = asyncio.get_running_loop().time()
+        wait_s = _FIRST_WAIT_S
+        while True:
+            try:
+                return await attempt()
+            except _INTERRUPTED as error:
+                if asyncio.get_running_loop().time() - started > self._patience_s:
+                    raise Unavailable(f"the event log does not answer ({error})", hint="Try again later.") from error
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+
+async def _leave_as_it_is(_: object) -> None:
+    """Nothing to reset between reads: none of our statements changes the session."""
+
+
+def _decode(rows: Iterable[asyncpg.Record]) -> Iterable[Recorded]:
+    return (codec.load(topic, state, stream, version, position) for stream, version, position, topic, state in rows)
