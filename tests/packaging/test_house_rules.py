@@ -9,6 +9,7 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[2]
 LAYERS: Final = ("domain", "commands", "projections", "streams", "api", "infra")
+EVERYTHING: Final = (*LAYERS, "tests", "examples", "benchmarks")
 CLOCKLESS: Final = ("domain", "commands", "projections", "streams", "api")
 MOST_LINES: Final = 400
 
@@ -75,13 +76,13 @@ def test_only_infra_reads_a_clock() -> None:
 
 def test_no_module_grows_past_reading() -> None:
     """A module is one thing that can be read in one sitting; past 400 lines it is several."""
-    lengths = {relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in modules(*LAYERS, "tests")}
+    lengths = {relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in modules(*EVERYTHING)}
     assert {path: lines for path, lines in lengths.items() if lines > MOST_LINES} == {}
 
 
 def test_every_module_says_its_place() -> None:
     """Each module opens with a docstring: what it is, and where in the flow."""
-    assert [relative(path) for path in modules(*LAYERS, "tests") if not ast.get_docstring(parse(path))] == []
+    assert [relative(path) for path in modules(*EVERYTHING) if not ast.get_docstring(parse(path))] == []
 
 
 def test_every_test_says_what_it_specifies() -> None:
@@ -106,7 +107,7 @@ def test_no_test_sleeps() -> None:
 def test_no_drawers_without_a_name() -> None:
     """A module is called after what it holds."""
     nameless = {"utils.py", "util.py", "helpers.py", "helper.py", "manager.py", "common.py", "misc.py"}
-    assert [relative(path) for path in modules(*LAYERS, "tests") if path.name in nameless] == []
+    assert [relative(path) for path in modules(*EVERYTHING) if path.name in nameless] == []
 
 
 @pytest.mark.parametrize(
