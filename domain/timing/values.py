@@ -1,6 +1,6 @@
 """The timings that a client may ask for, and what is computed from them: slots, plans and the reasons for each.
 
-Values only: what a timing *means* is in `series` (recurring) and `moments` (once); both are reached through the package.
+Values only: what a timing *means* is in `series` (recurring) and `moments` (once), reached through the package.
 Events hold these models, so parsing stays lenient: whether a timing makes sense is judged once, by `normalise`.
 """
 
@@ -17,6 +17,7 @@ from horae.domain.timing.durations import CalendarDuration, Duration
 
 FIRST_YEAR = 1970
 LAST_YEAR = 2199
+MAX_COUNT = 100_000  # numbering a slot walks there from the beginning
 
 GapPolicy = Literal["shift", "skip"]
 OverlapPolicy = Literal["first", "second", "both"]
@@ -46,7 +47,7 @@ def _read_instant(value: object) -> datetime:
         except ValueError:
             raise ValueError(f"{value!r} is not an RFC 3339 instant such as 2026-12-01T09:00:00Z") from None
     if not isinstance(value, datetime):
-        raise ValueError(f"{value!r} is not an RFC 3339 instant such as 2026-12-01T09:00:00Z")  # noqa: TRY004
+        raise ValueError(f"{value!r} is not an RFC 3339 instant such as 2026-12-01T09:00:00Z")
     if value.tzinfo is None:
         raise ValueError(f"{value.isoformat()} has no offset: add Z or +02:00, or give `local` with a `zone`")
     _in_range(value)
@@ -60,7 +61,7 @@ def _read_local(value: object) -> datetime:
         except ValueError:
             raise ValueError(f"{value!r} is not a local time such as 2026-12-01T09:00") from None
     if not isinstance(value, datetime):
-        raise ValueError(f"{value!r} is not a local time such as 2026-12-01T09:00")  # noqa: TRY004
+        raise ValueError(f"{value!r} is not a local time such as 2026-12-01T09:00")
     if value.tzinfo is not None:
         raise ValueError(f"{value.isoformat()} has an offset: a local time has none, its `zone` is a field of its own")
     _in_range(value)
@@ -239,8 +240,8 @@ class In(Value):
 
     kind: Literal["in"] = "in"
     delay: CalendarDuration = Field(
-        description="ISO 8601, more than zero and at most five years. Hours, minutes and seconds are elapsed time; days "
-        "and longer follow the calendar of `zone` (P1D: the same time tomorrow).",
+        description="ISO 8601, more than zero and at most five years. Hours, minutes and seconds are elapsed time; "
+        "days and longer follow the calendar of `zone` (P1D: the same time tomorrow).",
         examples=["PT30M", "P1D"],
     )
     zone: Zone = Field(default="recipient", description=_ZONE_DESCRIPTION, examples=["recipient"])
@@ -320,7 +321,7 @@ class Every(Value):
         examples=["2027-03-31"],
     )
     count: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="End after that many slots, counted from the series' beginning."
+        default=None, ge=1, le=MAX_COUNT, description="End after that many slots, counted from the series' beginning."
     )
     gap: GapPolicy | None = Field(
         default=None,
@@ -329,8 +330,8 @@ class Every(Value):
     )
     overlap: OverlapPolicy | None = Field(
         default=None,
-        description="For a local time that a clock change repeats: `first` (default), `second` or `both`. Not for rules "
-        "that follow the clock.",
+        description="For a local time that a clock change repeats: `first` (default), `second` or `both`. Not for "
+        "rules that follow the clock.",
     )
     missed: Missed = Field(default_factory=Missed, description="What becomes of slots that could not go out in time.")
     jitter: Duration | None = Field(

@@ -18,10 +18,12 @@ from zoneinfo import ZoneInfo
 import tzdata
 
 from horae.domain import errors
+from horae.domain.timing.values import Context, ZoneSource
 
 zoneinfo.reset_tzpath(to=[])
 ZoneInfo.clear_cache()
 
+RECIPIENT = "recipient"
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
 _MARGIN = timedelta(days=40)
@@ -30,7 +32,7 @@ _MARGIN = timedelta(days=40)
 class Segment(NamedTuple):
     """A stretch of constant offset: instants from `start` up to but not including `end` (naive UTC).
 
-    `before` and `after` are the offsets on the other sides; equal to `offset` where the stretch was only cut for tabling.
+    `before` and `after` are the offsets on the other sides; equal to `offset` where the table was only cut.
     """
 
     start: datetime
@@ -143,3 +145,12 @@ def _segments(name: str, year: int) -> tuple[list[datetime], list[Segment]]:
         for i, (cut, end, at) in enumerate(zip(cuts, ends, offsets, strict=True))
     ]
     return cuts, segments
+
+
+def resolve_zone(wanted: str, ctx: Context) -> tuple[str, ZoneSource]:
+    """The IANA zone that a timing's `zone` stands for, and who named it."""
+    if wanted != RECIPIENT:
+        return wanted, "timing"
+    if ctx.recipient_zone is not None and ctx.recipient_zone in zone_names():
+        return ctx.recipient_zone, "recipient"
+    return ctx.default_zone, "tenant"

@@ -1,0 +1,128 @@
+"""What `normalise` refuses, each with the field, the value and a right example."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+from horae.domain import errors
+from horae.domain.timing import cron, rrule
+from horae.domain.timing.series import follows_clock, rule_of, start_of
+from horae.domain.timing.values import At, Every
+from horae.domain.timing.zones import RECIPIENT, check_zone
+
+_MAX_JITTER = timedelta(days=1)
+_EVERY_EXAMPLE = 'For example {"kind": "every", "cron": "0 9 * * MON-FRI", "zone": "Europe/Berlin"}.'
+
+
+def check_named_zone(zone: str, field: str = "timing.zone") -> None:
+    """Refuse a zone that does not exist. Raises `errors.Invalid`."""
+    if zone != RECIPIENT:
+        check_zone(zone, field)
+
+
+def check_at(timing: At) -> None:
+    """Exactly one of instant and wall-clock time. Raises `errors.Invalid`."""
+    if timing.at is not None and timing.local is not None:
+        raise errors.Invalid(
+            "`at` and `local` exclude each other.",
+            field="timing.local",
+            value=timing.local.isoformat(),
+            hint='Keep `at` for an instant ("2026-12-01T09:00:00Z"), or `local` with `zone` for a wall-clock time.',
+        )
+    if timing.at is None and timing.local is None:
+        raise errors.Invalid(
+            "Neither `at` nor `local` says when.", field="timing.at", hint='For example "at": "2026-12-01T09:00:00Z".'
+        )
+    if timing.at is not None and timing.zone is not None:
+        raise errors.Invalid(
+            "An instant needs no zone.",
+            field="timing.zone",
+            value=timing.zone,
+            hint='Drop `zone`, or give a wall-clock time: {"local": "2026-12-01T09:00", "zone": "recipient"}.',
+        )
+
+
+def check_rule(every: Every) -> None:
+    """One rule, readable, and nothing that contradicts it. Raises `errors.Invalid`."""
+    given = [name for name in ("cron", "rrule", "interval") if getattr(every, name) is not None]
+    if len(given) != 1:
+        field = given[1] if given else "cron"
+        message = f"{' and '.join(f'`{name}`' for name in given)} exclude each other." if given else "No rule is given."
+        value = getattr(every, field)
+        shown = value if value is None or isinstance(value, str) else value.model_dump()
+        raise errors.Invalid(message, field=f"timing.{field}", value=shown, hint=_EVERY_EXAMPLE)
+    if every.cron is not None:
+        cron.parse(every.cron)
+    if every.rrule is not None:
+        _check_rrule_bounds(every, rrule.parse(every.rrule))
+    if follows_clock(every):
+        for name in ("gap", "overlap"):
+            if getattr(every, name) is not None:
+                raise errors.Invalid(
+                    f"This rule follows the running clock, so `{name}` has nothing to decide.",
+                    field=f"timing.{name}",
+                    value=getattr(every, name),
+                    hint=f"Drop `{name}`: through a gap nothing is moved, through an overlap both hours fire.",
+                )
+    if every.jitter is not None and not timedelta(0) < every.jitter <= _MAX_JITTER:
+        raise errors.Invalid(
+            "Jitter is more than zero and at most a day.",
+            field="timing.jitter",
+            value=str(every.jitter),
+            hint='For example "PT5M".',
+        )
+    if every.starts_at is not None and every.ends_at is not None and _end_of(every.ends_at) < _end_of(every.starts_at):
+        raise errors.Invalid(
+            f"The series ends before it starts ({every.starts_at.isoformat()}).",
+            field="timing.ends_at",
+            value=every.ends_at.isoformat(),
+            hint="Give an end after `starts_at`, or none.",
+        )
+
+
+def check_matches(every: Every) -> None:
+    """Refuse a rule that names no date at all, such as 30 February. Raises `errors.Invalid`."""
+    if every.interval is not None:
+        return
+    if rule_of(every).next(start_of(every) - timedelta(seconds=1)) is None:
+        field, value = ("cron", every.cron) if every.cron is not None else ("rrule", every.rrule)
+        raise errors.Invalid(
+            f"{value!r} never matches: it names no date within fifty years.",
+            field=f"timing.{field}",
+            value=value,
+            hint='The last day of every month is "0 9 L * *" in cron, "FREQ=MONTHLY;BYMONTHDAY=-1" as a rule.',
+        )
+
+
+def nothing_left(every: Every, now: datetime) -> errors.Invalid:
+    """The refusal of a series that has ended, or never begins within its bounds."""
+    if every.ends_at is not None:
+        field, value = "ends_at", every.ends_at.isoformat()
+    elif every.count is not None:
+        field, value = "count", str(every.count)
+    elif every.rrule is not None:
+        field, value = "rrule", every.rrule
+    else:
+        field, value = "cron", every.cron or ""
+    return errors.Invalid(
+        f"No slot of the series lies after {now:%Y-%m-%dT%H:%M}Z.",
+        field=f"timing.{field}",
+        value=value,
+        hint="Move the end, raise the count or start later.",
+    )
+
+
+def _check_rrule_bounds(every: Every, rule: rrule.Recurrence) -> None:
+    for part, value, field in (("COUNT", rule.count, "count"), ("UNTIL", rule.until, "ends_at")):
+        given = getattr(every, field)
+        if value is not None and given is not None:
+            raise errors.Invalid(
+                f"`{field}` and {part} in the rule say the same thing twice.",
+                field=f"timing.{field}",
+                value=given if isinstance(given, int) else given.isoformat(),
+                hint=f"Keep either `{field}` or {part}.",
+            )
+
+
+def _end_of(bound: date | datetime) -> datetime:
+    return bound if isinstance(bound, datetime) else datetime(bound.year, bound.month, bound.day, 23, 59, 59)  # noqa: DTZ001

@@ -1,0 +1,122 @@
+"""Timings that happen once: the wall-clock time they come to, and its instant."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import assert_never
+
+from pendulum.helpers import add_duration
+
+from horae.domain import errors
+from horae.domain.timing.durations import Span
+from horae.domain.timing.phrases import understand
+from horae.domain.timing.series import Found
+from horae.domain.timing.values import At, Branch, Context, In, Now, Phrase, Resolved, ZoneSource
+from horae.domain.timing.zones import RECIPIENT, gap_at, resolve_zone, to_local, to_utc
+
+HORIZON_YEARS = 5
+_HORIZON_HINT = "The horizon is five years; a recurring timing may run for longer."
+
+Once = Now | At | In | Phrase
+
+
+def resolved(timing: Once, zone: str) -> Found:
+    """The slot of a normalised timing in its zone, with its instant (naive UTC)."""
+    match timing:
+        case At(at=None, local=None):
+            raise ValueError("neither `at` nor `local` is set: the timing was not normalised")
+        case At(at=datetime() as instant):
+            local = utc(instant)
+            return Found(local.replace(microsecond=local.microsecond // 1000 * 1000), 0, local)
+        case At(local=datetime() as local):
+            swallowed = gap_at(local, zone)
+            nothing = timedelta(0)
+            branch: Branch = (
+                "gap_shifted" if swallowed > nothing else "overlap_first" if swallowed < nothing else "normal"
+            )
+            return Found(local, 0, to_utc(local, 0, zone), branch)
+        case (
+            Now(resolved=Resolved() as there)
+            | In(resolved=Resolved() as there)
+            | Phrase(understood=Resolved() as there)
+        ):
+            due = to_utc(there.local, there.fold, there.zone)
+            if gap_at(there.local, there.zone) >= timedelta(0):
+                return Found(there.local, there.fold, due)
+            return Found(there.local, there.fold, due, "overlap_second" if there.fold else "overlap_first")
+        case Now() | In() | Phrase():
+            raise ValueError("the timing was not normalised")
+        case At():
+            raise ValueError("`at` and `local` are both set: the timing was not normalised")
+        case _:
+            assert_never(timing)
+
+
+def settle(timing: Once, ctx: Context, zone: str, source: ZoneSource) -> Once:
+    """Fill in what a relative timing comes to at `ctx.now`. Raises `errors.Invalid` for words nobody understands."""
+    now = utc(ctx.now)
+    match timing:
+        case Now():
+            return timing.model_copy(update={"resolved": _moment(now, zone, source)})
+        case In():
+            return timing.model_copy(update={"resolved": _moment(_add(now, timing.delay, zone), zone, source)})
+        case Phrase():
+            local, fold = understand(timing.text, timing.locale, now, zone)
+            there = _moment(to_utc(local, fold, zone), zone, source)
+            return timing.model_copy(update={"understood": there})
+        case At():
+            return timing
+        case _:
+            assert_never(timing)
+
+
+def check_horizon(due: datetime, now: datetime, field: str, value: object) -> None:
+    """Refuse what lies further ahead than the horizon. A day's grace covers any zone. Raises `errors.Invalid`."""
+    if due > add_duration(now, years=HORIZON_YEARS) + timedelta(days=1):
+        raise errors.Invalid(
+            f"{due:%Y-%m-%d} is more than {HORIZON_YEARS} years ahead.", field=field, value=value, hint=_HORIZON_HINT
+        )
+
+
+def utc(instant: datetime) -> datetime:
+    """Aware to naive UTC."""
+    return instant.astimezone(UTC).replace(tzinfo=None)
+
+
+def zone_of_moment(timing: Once, ctx: Context) -> tuple[str, ZoneSource]:
+    """The zone of a one-off: the one it was settled in, else the one it names."""
+    match timing:
+        case At(at=datetime()):
+            return "UTC", "instant"
+        case (
+            Now(resolved=Resolved() as there)
+            | In(resolved=Resolved() as there)
+            | Phrase(understood=Resolved() as there)
+        ):
+            return there.zone, there.zone_source
+        case Now():
+            return resolve_zone(RECIPIENT, ctx)
+        case At() | In() | Phrase():
+            return resolve_zone(timing.zone or RECIPIENT, ctx)
+        case _:
+            assert_never(timing)
+
+
+def _moment(instant: datetime, zone: str, source: ZoneSource) -> Resolved:
+    local, fold = to_local(instant.replace(microsecond=instant.microsecond // 1000 * 1000), zone)
+    return Resolved(local=local, fold=fold, zone=zone, zone_source=source)
+
+
+def _add(now: datetime, delay: Span, zone: str) -> datetime:
+    try:
+        if delay.is_elapsed:
+            return now + delay.clock
+        local, fold = to_local(now, zone)
+        there = add_duration(local, years=delay.years, months=delay.months, days=delay.days)
+        if there == local:
+            return now + delay.clock
+        return to_utc(there, fold if gap_at(there, zone) < timedelta(0) else 0, zone) + delay.clock
+    except (OverflowError, ValueError):
+        raise errors.Invalid(
+            f"{delay} leads past the calendar's end.", field="timing.delay", value=str(delay), hint=_HORIZON_HINT
+        ) from None

@@ -1,0 +1,162 @@
+"""The days that a recurrence rule names, month by month, and BYSETPOS over whole days.
+
+Once the parts that a rule leaves open are filled in from its start, each part is a condition on the day alone, the
+interval's phase included; so a month can be tabled without walking there.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from calendar import isleap, monthrange
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+
+from horae.domain.timing.walker import SEARCH_YEARS, Times, next_day
+
+YEARLY, MONTHLY, WEEKLY, DAILY, HOURLY, MINUTELY, SECONDLY = range(7)
+
+Numbers = tuple[int, ...]
+DayParts = tuple[Numbers, Numbers, Numbers, Numbers, tuple[tuple[int, int], ...]]
+
+
+class RuleDays:
+    """Table of days; compared by identity, because `of` gives the same object for the same rule and phase."""
+
+    def __init__(self, frequency: int, interval: int, week_start: int, parts: DayParts, phase: int) -> None:
+        self.frequency, self.interval, self.week_start, self.phase = frequency, interval, week_start, phase
+        self._months, self._weeks, self._year_days, self._month_days, days = parts
+        self._weekdays = frozenset(weekday for weekday, n in days if n == 0)
+        self._nth = frozenset((weekday, n) for weekday, n in days if n)
+        self._nth_in_year = frequency == YEARLY and not self._months
+
+    @classmethod
+    def of(cls, frequency: int, interval: int, week_start: int, parts: DayParts, start: datetime) -> RuleDays:
+        """The table of a rule whose interval counts from `start`; finer than daily, the interval is not the days'."""
+        if frequency >= HOURLY:
+            return _table(frequency, 1, week_start, parts, 0)
+        phase = _period_index(frequency, week_start, start.date()) % interval
+        return _table(frequency, interval, week_start, parts, phase)
+
+    @lru_cache(maxsize=16_384)  # noqa: B019 - tables are themselves cached, and both caches are bounded
+    def days(self, year: int, month: int) -> tuple[int, ...]:
+        """The days of a month that the rule names."""
+        if self._months and month not in self._months:
+            return ()
+        if self.frequency <= MONTHLY and not self._in_phase(date(year, month, 1)):
+            return ()
+        return tuple(day for day in range(1, monthrange(year, month)[1] + 1) if self._matches(date(year, month, day)))
+
+    def period(self, day: date) -> list[date]:
+        """The named days of the year, month, week or day that holds `day`."""
+        if self.frequency == YEARLY:
+            return [date(day.year, month, d) for month in range(1, 13) for d in self.days(day.year, month)]
+        if self.frequency == MONTHLY:
+            return [day.replace(day=d) for d in self.days(day.year, day.month)]
+        if self.frequency == WEEKLY:
+            start = day - timedelta(days=(day.weekday() - self.week_start) % 7)
+            week = [start + timedelta(days=i) for i in range(7)]
+            return [d for d in week if d.day in self.days(d.year, d.month)]
+        return [day]
+
+    def _in_phase(self, day: date) -> bool:
+        return self.interval == 1 or _period_index(self.frequency, self.week_start, day) % self.interval == self.phase
+
+    def _matches(self, day: date) -> bool:
+        if not self._in_phase(day):
+            return False
+        if (self._weekdays or self._nth) and day.weekday() not in self._weekdays and not self._is_nth(day):
+            return False
+        if self._month_days:
+            length = monthrange(day.year, day.month)[1]
+            if day.day not in self._month_days and day.day - length - 1 not in self._month_days:
+                return False
+        if self._year_days:
+            of_year, length = day.timetuple().tm_yday, 365 + isleap(day.year)
+            if of_year not in self._year_days and of_year - length - 1 not in self._year_days:
+                return False
+        if self._weeks:
+            week, total = _week_number(day, self.week_start)
+            return week in self._weeks or week - total - 1 in self._weeks
+        return True
+
+    def _is_nth(self, day: date) -> bool:
+        if not self._nth:
+            return False
+        if self._nth_in_year:
+            position, length = day.timetuple().tm_yday, 365 + isleap(day.year)
+        else:
+            position, length = day.day, monthrange(day.year, day.month)[1]
+        from_start, from_end = (position - 1) // 7 + 1, -((length - position) // 7 + 1)
+        return (day.weekday(), from_start) in self._nth or (day.weekday(), from_end) in self._nth
+
+
+class SetWalk:
+    """BYSETPOS: of all times in a period, only those at the given positions."""
+
+    def __init__(self, days: RuleDays, times: Times, positions: Numbers) -> None:
+        self._days, self._times, self._positions = days, times, positions
+
+    def next(self, local: datetime) -> datetime | None:
+        """See `walker.Rule.next`."""
+        day: date | None = _first_of_period(self._days, local.date())
+        last = local.year + SEARCH_YEARS
+        while day is not None and (day := next_day(self._days, day)) is not None and day.year <= last:
+            chosen = self._chosen(self._days.period(day))
+            i = bisect_right(chosen, local)
+            if i < len(chosen):
+                return chosen[i]
+            day = _after_period(self._days, day)
+        return None
+
+    def _chosen(self, days: list[date]) -> list[datetime]:
+        size = self._times.size
+        total = len(days) * size
+        indexes = {p - 1 if p > 0 else total + p for p in self._positions}
+        return [
+            datetime(days[i // size].year, days[i // size].month, days[i // size].day, *self._times.at(i % size))  # noqa: DTZ001
+            for i in sorted(indexes)
+            if 0 <= i < total
+        ]
+
+
+@lru_cache(maxsize=4096)
+def _table(frequency: int, interval: int, week_start: int, parts: DayParts, phase: int) -> RuleDays:
+    return RuleDays(frequency, interval, week_start, parts, phase)
+
+
+def _period_index(frequency: int, week_start: int, day: date) -> int:
+    if frequency == YEARLY:
+        return day.year
+    if frequency == MONTHLY:
+        return day.year * 12 + day.month
+    if frequency == WEEKLY:
+        return (day.toordinal() - 1 - week_start) // 7
+    return day.toordinal()
+
+
+def _first_of_period(days: RuleDays, day: date) -> date:
+    if days.frequency == YEARLY:
+        return day.replace(month=1, day=1)
+    if days.frequency == MONTHLY:
+        return day.replace(day=1)
+    if days.frequency == WEEKLY:
+        return day - timedelta(days=(day.weekday() - days.week_start) % 7)
+    return day
+
+
+def _after_period(days: RuleDays, day: date) -> date:
+    if days.frequency == YEARLY:
+        return date(day.year + 1, 1, 1)
+    if days.frequency == MONTHLY:
+        return date(day.year + day.month // 12, day.month % 12 + 1, 1)
+    if days.frequency == WEEKLY:
+        return _first_of_period(days, day) + timedelta(days=7)
+    return day + timedelta(days=1)
+
+
+def _week_number(day: date, week_start: int) -> tuple[int, int]:
+    """Number of the day's week (the first has at least four days in its year) and how many its week-year has."""
+    middle = day - timedelta(days=(day.weekday() - week_start) % 7) + timedelta(days=3)
+    last = date(middle.year, 12, 28)
+    last_middle = last - timedelta(days=(last.weekday() - week_start) % 7) + timedelta(days=3)
+    return (middle.timetuple().tm_yday - 1) // 7 + 1, (last_middle.timetuple().tm_yday - 1) // 7 + 1

@@ -1,0 +1,91 @@
+"""Recurrence rules of FREQ=HOURLY, MINUTELY and SECONDLY: jumping from period to period in whole seconds.
+
+Periods that the rule's other parts exclude are not stepped over one by one: the walk jumps to the next day, hour,
+minute or second that they admit and aligns itself to the interval again.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from datetime import date, datetime, timedelta
+
+from horae.domain.timing.ruledays import HOURLY, MINUTELY, SECONDLY, Numbers, RuleDays
+from horae.domain.timing.walker import SEARCH_YEARS, next_day
+
+_UNIT_S = {HOURLY: 3600, MINUTELY: 60, SECONDLY: 1}
+_DAY_S = 86_400
+_MAX_JUMPS = 20_000  # more than the days of SEARCH_YEARS: a rule that needs more never matches
+
+
+class SubdailyWalk:
+    """Aligned periods of the interval, those that the BY parts admit, and within each its minutes and seconds."""
+
+    def __init__(
+        self,
+        frequency: int,
+        interval: int,
+        days: RuleDays,
+        start: datetime,
+        times: tuple[Numbers, Numbers, Numbers],
+        positions: Numbers,
+    ) -> None:
+        unit = _UNIT_S[frequency]
+        self._days, self._step = days, unit * interval
+        self._phase = _seconds(start) // unit * unit % self._step
+        hours, minutes, seconds = times
+        self._limits = [(3600, _DAY_S, hours)]
+        if frequency >= MINUTELY:
+            self._limits.append((60, 3600, minutes))
+        if frequency == SECONDLY:
+            self._limits.append((1, 60, seconds))
+        inner_minutes = minutes if frequency == HOURLY else (0,)
+        inner_seconds = seconds if frequency < SECONDLY else (0,)
+        within = [minute * 60 + second for minute in inner_minutes for second in inner_seconds]
+        if positions:
+            chosen = {p - 1 if p > 0 else len(within) + p for p in positions}
+            within = [within[i] for i in sorted(chosen) if 0 <= i < len(within)]
+        self._within = within
+
+    def next(self, local: datetime) -> datetime | None:
+        """See `walker.Rule.next`."""
+        target = _seconds(local)
+        period = target - (target - self._phase) % self._step
+        limit = target + SEARCH_YEARS * 366 * _DAY_S
+        for _ in range(_MAX_JUMPS):
+            if period > limit:
+                break
+            admitted = self._admitted_from(period)
+            if admitted is None:
+                return None
+            if admitted == period:
+                for offset in self._within:
+                    if period + offset > target:
+                        return _datetime(period + offset)
+                admitted = period + 1
+            period = admitted + (self._phase - admitted) % self._step
+        return None
+
+    def _admitted_from(self, period: int) -> int | None:
+        """`period` if the BY parts admit it, else the first second after it that they may."""
+        day = date.fromordinal(period // _DAY_S)
+        if day.day not in self._days.days(day.year, day.month):
+            later = next_day(self._days, day)
+            return None if later is None else later.toordinal() * _DAY_S
+        for unit, whole, values in self._limits:
+            value = period % whole // unit
+            i = bisect_left(values, value)
+            if i == len(values):
+                return period - period % whole + whole
+            if values[i] != value:
+                return period - period % whole + values[i] * unit
+        return period
+
+
+def _seconds(local: datetime) -> int:
+    return local.toordinal() * _DAY_S + local.hour * 3600 + local.minute * 60 + local.second
+
+
+def _datetime(seconds: int) -> datetime:
+    day, rest = divmod(seconds, _DAY_S)
+    midnight = datetime.combine(date.fromordinal(day), datetime.min.time())
+    return midnight + timedelta(seconds=rest)
