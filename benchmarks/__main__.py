@@ -42,7 +42,7 @@ class Service:
             self.port = s.getsockname()[1]
         self.data = folder / "data"
         self._log = (folder / "horae.log").open("wb")
-        command = [BIN / "horae", "run", "--port", str(self.port), "--data", str(self.data), "--api-key", KEY]
+        command = [str(BIN / "horae"), "run", "--port", str(self.port), "--data", str(self.data), "--api-key", KEY]
         self._process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT)
         self.client = httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}", headers={"Authorization": f"Bearer {KEY}"}, timeout=120
@@ -103,17 +103,20 @@ def dispatch_round(service: Service, rate: int, seconds: float) -> dict[str, Any
     created_late = datetime.now(UTC) > first
     lateness = _collect(service.data / "releases.ndjson", tag, total, first + timedelta(seconds=seconds + 60))
     lateness.sort()
-    at = lambda share: round(lateness[min(len(lateness) - 1, int(len(lateness) * share))] * 1000, 1)  # noqa: E731
     within = sum(late <= 1 for late in lateness) / total
     return {
         "created_in_time": not created_late,
         "released": len(lateness),
         "lost": total - len(lateness),
-        "p50_ms": at(0.5),
-        "p99_ms": at(0.99),
+        "p50_ms": _percentile_ms(lateness, 0.5),
+        "p99_ms": _percentile_ms(lateness, 0.99),
         "max_ms": round(lateness[-1] * 1000, 1),
         "within_1s": within,
     }
+
+
+def _percentile_ms(ordered_s: list[float], share: float) -> float:
+    return round(ordered_s[min(len(ordered_s) - 1, int(len(ordered_s) * share))] * 1000, 1)
 
 
 def _collect(releases: Path, tag: str, total: int, deadline: datetime) -> list[float]:
@@ -159,7 +162,7 @@ def main() -> None:
         service.stop()
 
     def median(rounds: list[dict[str, Any]], key: str) -> float:
-        return statistics.median(r[key] for r in rounds)
+        return float(statistics.median(r[key] for r in rounds))
 
     errors = sum(r["errors"] for r in creates)
     table = Table(title=f"medians of {args.rounds} rounds of {args.seconds:g} s", show_lines=True)
