@@ -12,6 +12,7 @@ from uuid import UUID
 
 from horae.domain.envelope import NewEvent, Recorded
 from horae.domain.errors import Conflict
+from horae.domain.timing import Next
 
 Lane = Literal["fast", "bulk"]
 """`fast`: single commands and claims. `bulk`: imports and bulk creates; they wait behind everything in `fast`."""
@@ -120,4 +121,27 @@ class Refs(Protocol):
 
     def signing_secret(self, tenant: str) -> str:
         """The tenant's webhook signing secret in the Standard Webhooks form: `whsec_` and base64 of the key."""
+        ...
+
+
+class SeriesPointers(Protocol):
+    """Where the series of recurring schedules stand, as a read model knows it."""
+
+    async def current(self, tenant: str, schedule: UUID, schedule_version: int) -> Next | None:
+        """The slot that the schedule's series waits for; None: it has ended, or the schedule is not active.
+
+        Read from a read model that has applied the schedule's event of that version; it may lag behind claims made
+        since, which the caller follows up in the log. Raises `Unavailable` when it does not come that far in time.
+        """
+        ...
+
+
+class OpenOccurrences(Protocol):
+    """Which occurrences are out and not back."""
+
+    async def executing(self, tenant: str, schedule: UUID, position: int) -> list[UUID]:
+        """The schedule's occurrences that are claimed and not ended, from a read model that has applied `position`.
+
+        Raises `Unavailable` when the read model does not come that far in time.
+        """
         ...

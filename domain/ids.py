@@ -50,6 +50,21 @@ def derived_id(tenant: str, operation: str, key: str) -> UUID:
     return _uuid8(d >> 80, d >> 64, d)
 
 
+def request_event_id(tenant: str, operation: str, key: str, digest: str) -> UUID:
+    """The id (UUIDv8) of the event that a request with an idempotency key makes on an existing stream.
+
+    Its first 60 bits come from the key, the rest from the body's digest: a repeat has the same id, another body under
+    the same key another one that `is_same_request` still knows again.
+    """
+    d = _digest("request", tenant, operation, key)
+    return _uuid8(d >> 80, d >> 64, _digest("body", digest))
+
+
+def is_same_request(one: UUID, other: UUID) -> bool:
+    """Were both made by `request_event_id` from the same tenant, operation and key, whatever the bodies?"""
+    return one.version == other.version == 8 and one.int >> 64 == other.int >> 64
+
+
 def occurrence_id(schedule: UUID, slot: datetime, fold: int) -> UUID:
     """The id of the occurrence of `schedule` in the slot (naive local time, fold).
 

@@ -33,6 +33,8 @@ class KeyIssued(Event):
     expires_at: datetime | None = None
     #: The key that this one replaces.
     rotated_from: UUID | None = None
+    #: Of the request body under its Idempotency-Key.
+    request_digest: str | None = None
 
 
 class KeyRotated(Event):
@@ -91,6 +93,7 @@ class Issue:
     scope: Scope
     expires_at: datetime | None = None
     rotated_from: UUID | None = None
+    request_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +120,7 @@ def issue(command: Issue) -> KeyIssued:
         scope=command.scope,
         expires_at=command.expires_at,
         rotated_from=command.rotated_from,
+        request_digest=command.request_digest,
     )
 
 

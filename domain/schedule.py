@@ -243,17 +243,24 @@ class Create:
 class Current:
     """Where the series stands, as read outside the schedule's stream and fenced by the handler.
 
-    `next` is the first slot that is neither handled nor skipped (None: the series has ended, or the one-off
-    has been claimed); the append expects that slot's occurrence at version 0.
+    `next` is the first slot that is neither handled nor skipped; the append expects its occurrence at version 0.
+    None: the series has ended or is paused, or the one-off is skipped or has begun.
     """
 
     next: t.Next | None
+    #: A one-off whose occurrence has begun: nothing can move it any more. Never true of a series.
+    begun: bool = False
+
+
+#: Where a series stands that is not asked, because nothing of it will move.
+NOT_READ = Current(next=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """Change what is given and keep the rest. `changes` may hold: timing, priority, delivery, expires_after,
-    channel, content, metadata, tags (already validated values)."""
+    channel, content, metadata, tags (already validated values). For a series whose timing stays, `current` is not read.
+    """
 
     changes: Mapping[str, Any]
     context: t.Context
@@ -271,10 +278,10 @@ class Pause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
-    """`one_off_unclaimed` says whether a one-off's slot can still fire; it is not read for series."""
+    """A one-off goes on with its `current` slot; for a series `current` is not read, it goes on from now."""
 
     context: t.Context
-    one_off_unclaimed: bool
+    current: Current
     if_match: int | None = None
     reason: str | None = None
     request_digest: str | None = None
@@ -391,8 +398,8 @@ def _check_open(state: Schedule, verb: str) -> None:
 def _change(command: Change, state: Schedule) -> list[ScheduleEvent]:
     _check_version(command.if_match, state)
     _check_open(state, "changed")
-    if command.current.next is None and state.status is Status.ACTIVE:
-        raise _ended(state)
+    if command.current.begun:
+        raise _begun(state, command.context)
     personal = state.personal.model_copy(
         update={k: v for k, v in command.changes.items() if k in Personal.model_fields and k != "recipient"}
     )
@@ -403,7 +410,11 @@ def _change(command: Change, state: Schedule) -> list[ScheduleEvent]:
     # The context's exceptions belong to the old timing's slots.
     context = replace(command.context, exceptions=frozenset())
     new_timing = command.changes.get("timing")
-    if new_timing is not None and not _same_intent(new_timing, state.timing):
+    if new_timing is not None and moves(new_timing, state):
+        if state.recurring and state.status is Status.ACTIVE and command.current.next is None:
+            raise Conflict(
+                "The series has ended.", field="status", value="completed", hint="Clone it with a new timing."
+            )
         timing = t.normalise(new_timing, context)
         definition = definition.model_copy(update={"timing": timing})
         next_ = t.first(timing, context)
@@ -430,26 +441,31 @@ def _change(command: Change, state: Schedule) -> list[ScheduleEvent]:
     ]
 
 
-def _same_intent(new: t.Timing, old: t.Timing) -> bool:
-    """Does a client that sends `new` ask for what `old` (normalised) already is?"""
-    if new == old:
-        return True
+def moves(new: t.Timing, state: Schedule) -> bool:
+    """Does a client that sends the timing `new` ask for something else than what the schedule already does?"""
+    old = state.timing
     if isinstance(new, t.Every) and isinstance(old, t.Every):
         # The anchor that was filled in at creation stays: else every PATCH would shift an interval.
-        return new.model_copy(update={"anchor": old.anchor}) == old
-    return False
+        new = new.model_copy(update={"anchor": old.anchor})
+    return new != old
 
 
-def _ended(state: Schedule) -> Conflict:
-    if state.recurring or state.next is None:
-        return Conflict("The series has ended.", field="status", value="completed", hint="Clone it with a new timing.")
-    occurrence = occurrence_id(state.id, state.next.slot.local, state.next.slot.fold)
+def one_off_slot(state: Schedule, context: t.Context) -> t.Next:
+    """The one slot of a schedule that does not recur, skipped, fired or not."""
+    slot = t.first(state.timing, replace(context, exceptions=frozenset()))
+    if slot is None:
+        raise ValueError(f"the one-off {state.id} has no slot")
+    return slot
+
+
+def _begun(state: Schedule, context: t.Context) -> AlreadyClaimed:
+    slot = one_off_slot(state, context).slot
     return AlreadyClaimed(
         "The occurrence is already on its way or done.",
         field="timing",
-        value=state.next.slot.local.isoformat(),
+        value=slot.local.isoformat(),
         hint="Create a new schedule for a further message.",
-        already_claimed=[str(occurrence)],
+        already_claimed=[str(occurrence_id(state.id, slot.local, slot.fold))],
     )
 
 
@@ -466,13 +482,9 @@ def _resume(command: Resume, state: Schedule) -> list[ScheduleEvent]:
     _check_open(state, "resumed")
     if state.status is Status.ACTIVE:
         return []
-    if state.recurring:
-        next_ = t.after(state.timing, command.context.now, command.context)
-    elif command.one_off_unclaimed:
-        # A one-off's slot is a pure function of its normalised timing, overdue or not.
-        next_ = t.first(state.timing, command.context)
-    else:
-        next_ = None
+    # A one-off that was held back goes out late, overdue or not.
+    following = t.after(state.timing, command.context.now, command.context) if state.recurring else None
+    next_ = following if state.recurring else command.current.next
     return [ScheduleResumed(next=next_, reason=command.reason, request_digest=command.request_digest)]
 
 

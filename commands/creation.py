@@ -1,0 +1,259 @@
+"""Asking for schedules: one, a copy of one, or many at once.
+
+A creation is version 1 of its own stream, so that nothing need be loaded before; a repeated request has the same
+stream's id (derived from its idempotency key) and collides with what it repeats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from horae.commands.context import Answer, Call, digest_of, meta_of, mismatch
+from horae.commands.ports import Clock, EventStore, Ids, Lane, Refs, StreamConflict
+from horae.commands.reading import answer_of, fold_schedule, load_schedule
+from horae.commands.recipients import Recipients
+from horae.domain import schedule as s
+from horae.domain import timing as t
+from horae.domain.draft import CloneOverrides, Draft, check_draft
+from horae.domain.envelope import NewEvent, Recorded
+from horae.domain.errors import HoraeError, Invalid
+from horae.domain.ids import derived_id, shard_of
+
+#: Creations in one commit of a bulk request.
+CHUNK = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkItem:
+    """One schedule of many. `index` is its place in the request, `key` an idempotency key of its own."""
+
+    index: int
+    draft: Draft
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkResult:
+    """What became of an item: `answer` (created, or replayed), else `error`."""
+
+    index: int
+    answer: Answer[s.Schedule] | None = None
+    error: HoraeError | None = None
+
+
+class Creation:
+    """Create, clone and bulk create."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        clock: Clock,
+        ids: Ids,
+        refs: Refs,
+        recipients: Recipients,
+        default_zone: str = "UTC",
+    ) -> None:
+        self._store, self._clock, self._ids, self._refs = store, clock, ids, refs
+        self._recipients, self._default_zone = recipients, default_zone
+
+    async def create(self, call: Call, draft: Draft) -> Answer[s.Schedule]:
+        """Ask for a schedule. The same request again (by its idempotency key) gets the first answer.
+
+        Raises `Invalid`, `IdempotencyMismatch`, `Busy`, `Unavailable`.
+        """
+        return await self._create(call, self._new_id(call, "create"), draft)
+
+    async def clone(self, call: Call, schedule: UUID, overrides: CloneOverrides) -> Answer[s.Schedule]:
+        """Ask for a new schedule like an existing one, but for `overrides`. Its timing is read anew from now.
+
+        Raises `NotFound` and what `create` raises.
+        """
+        original = fold_schedule(schedule, await load_schedule(self._store, call.tenant, schedule))
+        draft = _draft_of(original).model_copy(update=overrides.changes())
+        return await self._create(call, self._new_id(call, f"clone:{schedule}"), draft, cloned_from=schedule)
+
+    async def _create(
+        self, call: Call, schedule: UUID, draft: Draft, *, cloned_from: UUID | None = None
+    ) -> Answer[s.Schedule]:
+        try:
+            context = await self._context(call.tenant, schedule, draft.recipient, draft.timing)
+            event = self._first_event(call, schedule, draft, context, cloned_from)
+        except Invalid:
+            # What was right once may be wrong by now (an instant has passed): a repeat still gets the first answer.
+            repeat = await self._repeated(call, schedule)
+            if repeat is None:
+                raise
+            return repeat
+        return await self._store_new(call, event)
+
+    def _first_event(
+        self, call: Call, schedule: UUID, draft: Draft, context: t.Context, cloned_from: UUID | None = None
+    ) -> NewEvent:
+        check_draft(draft)
+        body = s.create(
+            s.Create(
+                schedule=schedule,
+                recipient_ref=self._refs.recipient_ref(call.tenant, draft.recipient),
+                personal=draft.personal(),
+                timing=draft.timing,
+                context=context,
+                priority=draft.priority,
+                delivery=draft.delivery,
+                expires_after=draft.expires_after,
+                cloned_from=cloned_from,
+                request_digest=call.digest,
+            )
+        )
+        meta = meta_of(
+            call,
+            event_id=self._ids.new(),
+            shard=shard_of(call.tenant, draft.recipient),
+            now=context.now,
+            correlation_id=schedule,
+        )
+        return NewEvent(schedule, 1, meta, body)
+
+    async def _store_new(self, call: Call, event: NewEvent, *, lane: Lane = "fast") -> Answer[s.Schedule]:
+        try:
+            position = await self._store.append([event], lane=lane)
+        except StreamConflict:
+            repeat = await self._repeated(call, event.stream)
+            if repeat is None:
+                raise
+            return repeat
+        return answer_of(event.stream, [Recorded(event.stream, 1, event.meta, event.body, position)])
+
+    async def _repeated(self, call: Call, schedule: UUID) -> Answer[s.Schedule] | None:
+        if call.idempotency_key is None:
+            return None
+        events = await self._store.scoped(call.tenant).load(schedule, upto_version=1)
+        return _repeat_of(call, schedule, events) if events else None
+
+    async def bulk_create(self, call: Call, items: Sequence[BulkItem]) -> list[BulkResult]:
+        """Ask for many schedules, each for itself: one bad item harms no other. Results are in the items' order.
+
+        An item's idempotency key is its own, or the call's with the item's index. Goes by the bulk lane, `CHUNK` items
+        a commit; chunk by chunk, so that a long list cannot crowd out others.
+        """
+        results: list[BulkResult] = []
+        for start in range(0, len(items), CHUNK):
+            results += await self._create_chunk(call, items[start : start + CHUNK])
+        return results
+
+    async def _create_chunk(self, call: Call, items: Sequence[BulkItem]) -> list[BulkResult]:
+        zoned = {item.draft.recipient for item in items if needs_recipient_zone(item.draft.timing)}
+        zones = await self._recipients.zones(call.tenant, zoned)
+        asked = [_Asked.of(call, item, self._ids) for item in items]
+        keyed = [each.schedule for each in asked if each.call.idempotency_key is not None]
+        known = await self._store.scoped(call.tenant).load_many(keyed) if keyed else {}
+        outcomes: dict[int, Answer[s.Schedule] | HoraeError] = {}
+        events: dict[int, NewEvent] = {}
+        for place, each in enumerate(asked):
+            try:
+                if each.schedule in known:
+                    outcomes[place] = _repeat_of(each.call, each.schedule, known[each.schedule])
+                else:
+                    context = self._context_in(each.schedule, zones.get(each.draft.recipient))
+                    events[place] = self._first_event(each.call, each.schedule, each.draft, context)
+            except HoraeError as error:
+                outcomes[place] = error
+        outcomes |= await self._store_chunk(asked, events)
+        return [_result(item, outcomes[place]) for place, item in enumerate(items)]
+
+    async def _store_chunk(
+        self, asked: Sequence[_Asked], events: Mapping[int, NewEvent]
+    ) -> dict[int, Answer[s.Schedule] | HoraeError]:
+        """All in one append; if one of them is a repeat that came in meanwhile (or twice), each for itself."""
+        together = {event.stream: place for place, event in reversed(events.items())}
+        places = sorted(together.values())
+        outcomes: dict[int, Answer[s.Schedule] | HoraeError] = {}
+        try:
+            last = await self._store.append([events[place] for place in places], lane="bulk") if places else 0
+        except StreamConflict:
+            places = []
+        except HoraeError as error:
+            outcomes = dict.fromkeys(places, error)
+        else:
+            # One command: the events before the last have the positions before its.
+            for back, place in enumerate(reversed(places)):
+                event = events[place]
+                recorded = Recorded(event.stream, 1, event.meta, event.body, last - back)
+                outcomes[place] = answer_of(event.stream, [recorded])
+        for place in sorted(events.keys() - outcomes.keys()):
+            try:
+                outcomes[place] = await self._store_new(asked[place].call, events[place], lane="bulk")
+            except HoraeError as error:
+                outcomes[place] = error
+        return outcomes
+
+    def _new_id(self, call: Call, operation: str) -> UUID:
+        if call.idempotency_key is None:
+            return self._ids.new()
+        return derived_id(call.tenant, operation, call.idempotency_key)
+
+    async def _context(self, tenant: str, schedule: UUID, recipient: str, timing: t.Timing) -> t.Context:
+        zone = await self._recipients.zone(tenant, recipient) if needs_recipient_zone(timing) else None
+        return self._context_in(schedule, zone)
+
+    def _context_in(self, schedule: UUID, recipient_zone: str | None) -> t.Context:
+        return t.Context(
+            now=self._clock.now(),
+            schedule_id=schedule,
+            default_zone=self._default_zone,
+            recipient_zone=recipient_zone,
+        )
+
+
+def _repeat_of(call: Call, schedule: UUID, events: Sequence[Recorded]) -> Answer[s.Schedule]:
+    answer = answer_of(schedule, events[:1], replayed=True)
+    if answer.state.request_digest != call.digest:
+        raise mismatch(call)
+    return answer
+
+
+def needs_recipient_zone(timing: t.Timing) -> bool:
+    """May the timing's meaning depend on where the recipient lives?"""
+    if isinstance(timing, t.Now):
+        return True
+    return timing.zone == "recipient"
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An item of a bulk request as the request that it stands for."""
+
+    call: Call
+    schedule: UUID
+    draft: Draft
+
+    @classmethod
+    def of(cls, call: Call, item: BulkItem, ids: Ids) -> _Asked:
+        operation, key = "bulk item", item.key
+        if key is None and call.idempotency_key is not None:
+            operation, key = "bulk index", f"{call.idempotency_key}:{item.index}"
+        if key is None:
+            return cls(replace(call, idempotency_key=None, digest=None), ids.new(), item.draft)
+        own = replace(call, idempotency_key=key, digest=digest_of(item.draft.model_dump(mode="json")))
+        return cls(own, derived_id(call.tenant, operation, key), item.draft)
+
+
+def _result(item: BulkItem, outcome: Answer[s.Schedule] | HoraeError) -> BulkResult:
+    if isinstance(outcome, HoraeError):
+        return BulkResult(index=item.index, error=outcome)
+    return BulkResult(index=item.index, answer=outcome)
+
+
+def _draft_of(state: s.Schedule) -> Draft:
+    return Draft.model_construct(
+        recipient=state.personal.recipient,
+        channel=state.personal.channel,
+        content=state.personal.content,
+        metadata=state.personal.metadata,
+        tags=state.personal.tags,
+        timing=state.timing,
+        priority=state.definition.priority,
+        delivery=state.definition.delivery,
+        expires_after=state.definition.expires_after,
+    )

@@ -1,0 +1,204 @@
+"""Commands on schedules: load -> decide -> append, each a short function.
+
+Reads go through the log, never through a read model: a command sees every command that was answered before it. The one
+exception is where a series stands (`series.py`), and that is fenced by the append.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from horae.commands.context import Answer, Call, event_id_for, find_repeat, meta_of, until_no_conflict
+from horae.commands.creation import Creation
+from horae.commands.ports import NOTHING_EXPECTED, Clock, EventStore, Ids, OpenOccurrences, Refs, SeriesPointers
+from horae.commands.reading import ScheduleHistory, answer_of, fold_schedule, load_schedule
+from horae.commands.recipients import Recipients
+from horae.commands.series import stand
+from horae.domain import schedule as s
+from horae.domain import timing as t
+from horae.domain.draft import Patch, check_fields
+from horae.domain.envelope import NewEvent, Recorded
+from horae.domain.errors import Unavailable
+from horae.domain.ids import shard_of
+
+Decision = tuple[s.Command, Mapping[UUID, int]]
+Decider = Callable[[s.Schedule, t.Context], Awaitable[Decision]]
+
+
+class Schedules(Creation, ScheduleHistory):
+    """What clients may do with schedules; creating is in `creation`, reading back in `reading`.
+
+    Every method that changes something answers when its events are durable.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        clock: Clock,
+        ids: Ids,
+        refs: Refs,
+        series: SeriesPointers,
+        occurrences: OpenOccurrences,
+        recipients: Recipients,
+        default_zone: str = "UTC",
+    ) -> None:
+        super().__init__(store, clock, ids, refs, recipients, default_zone)
+        self._series, self._occurrences = series, occurrences
+
+    # --- changing ---------------------------------------------------------------------------------------------
+
+    async def change(
+        self, call: Call, schedule: UUID, patch: Patch, *, if_match: int | None = None, dry_run: bool = False
+    ) -> Answer[s.Schedule]:
+        """Change the given fields. With `dry_run` nothing is stored: the answer is what it would be.
+
+        Raises `NotFound`, `Invalid`, `VersionMismatch`, `AlreadyClaimed`, `Conflict`.
+        """
+        changes = patch.changes()
+        check_fields(changes)
+
+        async def decider(state: s.Schedule, context: t.Context) -> Decision:
+            current, expects = s.NOT_READ, NOTHING_EXPECTED
+            moves = patch.timing is not None and s.moves(patch.timing, state)
+            if moves or not state.recurring:
+                current, expects = await self._stand(call, state, context)
+            command = s.Change(
+                changes=changes, context=context, current=current, if_match=if_match, request_digest=call.digest
+            )
+            # A change of the content is fenced by the schedule's own head, which every claim expects.
+            return command, expects if moves else NOTHING_EXPECTED
+
+        answer = await self._ask(call, "change", schedule, decider, dry_run=dry_run)
+        return answer if dry_run else await self._with_claimed(call, answer)
+
+    async def pause(
+        self, call: Call, schedule: UUID, *, reason: str | None = None, if_match: int | None = None
+    ) -> Answer[s.Schedule]:
+        """Let nothing of it fire until it is resumed. Raises `NotFound`, `VersionMismatch`, `Conflict`."""
+        command = s.Pause(if_match=if_match, reason=reason, request_digest=call.digest)
+        return await self._with_claimed(call, await self._ask(call, "pause", schedule, _just(command)))
+
+    async def cancel(
+        self, call: Call, schedule: UUID, *, reason: str | None = None, if_match: int | None = None
+    ) -> Answer[s.Schedule]:
+        """Let nothing of it fire any more. Raises `NotFound`, `VersionMismatch`."""
+        command = s.Cancel(if_match=if_match, reason=reason, request_digest=call.digest)
+        return await self._with_claimed(call, await self._ask(call, "cancel", schedule, _just(command)))
+
+    async def resume(
+        self, call: Call, schedule: UUID, *, reason: str | None = None, if_match: int | None = None
+    ) -> Answer[s.Schedule]:
+        """Let it fire again: a series from its first slot after now, a one-off that is overdue at once.
+
+        Raises `NotFound`, `VersionMismatch`, `Conflict`.
+        """
+
+        async def decider(state: s.Schedule, context: t.Context) -> Decision:
+            current, expects = s.NOT_READ, NOTHING_EXPECTED
+            if not state.recurring:
+                current, expects = await self._stand(call, state, context)
+            command = s.Resume(
+                context=context, current=current, if_match=if_match, reason=reason, request_digest=call.digest
+            )
+            return command, expects
+
+        return await self._ask(call, "resume", schedule, decider)
+
+    async def trigger(self, call: Call, schedule: UUID, *, reason: str | None = None) -> Answer[s.Schedule]:
+        """Release one occurrence now; the cadence does not move. Its id is the newest in `state.triggers`.
+
+        Raises `NotFound`, `Conflict` unless the schedule is active.
+        """
+        trigger = self._new_id(call, f"trigger:{schedule}")
+
+        async def decider(_state: s.Schedule, context: t.Context) -> Decision:
+            command = s.Trigger(trigger=trigger, context=context, reason=reason, request_digest=call.digest)
+            return command, NOTHING_EXPECTED
+
+        return await self._ask(call, "trigger", schedule, decider)
+
+    async def skip(self, call: Call, schedule: UUID, slot: t.Slot) -> Answer[s.Schedule]:
+        """Take one slot to come out. Raises `NotFound`, `Invalid` (no such slot), `AlreadyClaimed`, `Conflict`."""
+
+        async def decider(state: s.Schedule, context: t.Context) -> Decision:
+            current, expects = await self._stand(call, state, context)
+            return s.Skip(slot=slot, context=context, current=current, request_digest=call.digest), expects
+
+        return await self._ask(call, f"skip:{_name(slot)}", schedule, decider)
+
+    async def unskip(self, call: Call, schedule: UUID, slot: t.Slot) -> Answer[s.Schedule]:
+        """Put a skipped slot back. Raises `NotFound`, `Conflict` if it lies in the past."""
+
+        async def decider(state: s.Schedule, context: t.Context) -> Decision:
+            current, expects = await self._stand(call, state, context)
+            return s.Unskip(slot=slot, context=context, current=current, request_digest=call.digest), expects
+
+        return await self._ask(call, f"unskip:{_name(slot)}", schedule, decider)
+
+    # --- the one way in ---------------------------------------------------------------------------------------
+
+    async def _ask(
+        self, call: Call, operation: str, schedule: UUID, decider: Decider, *, dry_run: bool = False
+    ) -> Answer[s.Schedule]:
+        async def attempt() -> Answer[s.Schedule]:
+            events = await load_schedule(self._store, call.tenant, schedule)
+            repeat = find_repeat(call, operation, schedule, events)
+            if repeat is not None:
+                return answer_of(schedule, events[: repeat.version], replayed=True)
+            state = fold_schedule(schedule, events)
+            context = await self._context(call.tenant, schedule, state.personal.recipient, state.timing)
+            command, expects = await decider(state, replace(context, exceptions=state.exceptions))
+            new = self._events(call, operation, state, s.decide(command, state), context.now)
+            if not new:
+                return answer_of(schedule, events)
+            position = events[-1].position if dry_run else await self._store.append(new, expects)
+            stored = [Recorded(schedule, event.version, event.meta, event.body, position) for event in new]
+            return answer_of(schedule, [*events, *stored])
+
+        return await until_no_conflict(attempt)
+
+    def _events(
+        self, call: Call, operation: str, state: s.Schedule, bodies: Sequence[s.ScheduleEvent], now: datetime
+    ) -> list[NewEvent]:
+        first = event_id_for(call, self._ids, operation, state.id)
+        shard = shard_of(call.tenant, state.personal.recipient)
+        return [
+            NewEvent(
+                state.id,
+                state.version + 1 + index,
+                meta_of(
+                    call,
+                    event_id=self._ids.new() if index else first,
+                    shard=shard,
+                    now=now,
+                    correlation_id=state.id,
+                ),
+                body,
+            )
+            for index, body in enumerate(bodies)
+        ]
+
+    async def _stand(self, call: Call, state: s.Schedule, context: t.Context) -> tuple[s.Current, Mapping[UUID, int]]:
+        return await stand(self._store.scoped(call.tenant), self._series, call.tenant, state, context)
+
+    async def _with_claimed(self, call: Call, answer: Answer[s.Schedule]) -> Answer[s.Schedule]:
+        try:
+            claimed = await self._occurrences.executing(call.tenant, answer.id, answer.position)
+        except Unavailable:
+            # It is stored all the same; an error now would say otherwise.
+            return answer
+        return replace(answer, already_claimed=claimed)
+
+
+def _just(command: s.Command) -> Decider:
+    async def decider(_state: s.Schedule, _context: t.Context) -> Decision:
+        return command, NOTHING_EXPECTED
+
+    return decider
+
+
+def _name(slot: t.Slot) -> str:
+    return f"{slot.local.isoformat()}/{slot.fold}"
