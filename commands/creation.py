@@ -6,7 +6,7 @@ stream's id (derived from its idempotency key) and collides with what it repeats
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -163,7 +163,7 @@ class Creation:
         return [_result(item, outcomes[place]) for place, item in enumerate(items)]
 
     async def _store_chunk(
-        self, asked: Sequence[_Asked], events: Mapping[int, NewEvent]
+        self, asked: Sequence[_Asked], events: dict[int, NewEvent]
     ) -> dict[int, Answer[s.Schedule] | HoraeError]:
         """All in one append; if one of them is a repeat that came in meanwhile (or twice), each for itself."""
         together = {event.stream: place for place, event in reversed(events.items())}

@@ -1,0 +1,70 @@
+"""An occurrence: one slot of one schedule, from its claim to its outcome.
+
+Reading order: `events`, `state`, `commands`, `deciding` (which calls `firing` and `attempts`). Version 1 of an
+occurrence's stream exists at most once, whatever number of dispatchers tries: that is the claim's guarantee. Events
+that start, end or pass a slot carry `next`, the chain along which a series moves on.
+"""
+
+from horae.domain.occurrence.commands import (
+    Command,
+    Defer,
+    Fire,
+    RecordDelivered,
+    RecordFailed,
+    RecoverLost,
+    Replay,
+    ReportDelivery,
+    StartAttempt,
+    Suppress,
+)
+from horae.domain.occurrence.deciding import decide
+from horae.domain.occurrence.events import (
+    AnyOccurrenceEvent,
+    AttemptFailed,
+    AttemptStarted,
+    DeliveryReported,
+    OccurrenceClaimed,
+    OccurrenceDeferred,
+    OccurrenceEnded,
+    OccurrenceEvent,
+    OccurrenceMissed,
+    OccurrenceReplayed,
+    Origin,
+    Outcome,
+    Row,
+    SlotPassed,
+)
+from horae.domain.occurrence.firing import MISSED_RUN_LIMIT
+from horae.domain.occurrence.state import Occurrence, Phase, evolve
+
+__all__ = [
+    "MISSED_RUN_LIMIT",
+    "AnyOccurrenceEvent",
+    "AttemptFailed",
+    "AttemptStarted",
+    "Command",
+    "Defer",
+    "DeliveryReported",
+    "Fire",
+    "Occurrence",
+    "OccurrenceClaimed",
+    "OccurrenceDeferred",
+    "OccurrenceEnded",
+    "OccurrenceEvent",
+    "OccurrenceMissed",
+    "OccurrenceReplayed",
+    "Origin",
+    "Outcome",
+    "Phase",
+    "RecordDelivered",
+    "RecordFailed",
+    "RecoverLost",
+    "Replay",
+    "ReportDelivery",
+    "Row",
+    "SlotPassed",
+    "StartAttempt",
+    "Suppress",
+    "decide",
+    "evolve",
+]

@@ -1,0 +1,122 @@
+"""What may be asked of an occurrence, mostly by the dispatcher; `now` and the owner travel along."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from horae.domain import timing as t
+from horae.domain.delivery import Failure
+from horae.domain.occurrence.events import Origin, Row
+from horae.domain.schedule import Schedule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fire:
+    """The slot `at` of `schedule` has come due: claim it, or say why it will not be sent.
+
+    `at` is what the due row named; `context` plans the slot that follows.
+    """
+
+    schedule: Schedule
+    at: t.Next
+    row: Row
+    origin: Origin
+    owner: int
+    now: datetime
+    context: t.Context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defer:
+    """A rule says: not before `until`."""
+
+    schedule: Schedule
+    at: t.Next
+    row: Row
+    origin: Origin
+    until: datetime
+    rule: str
+    reason: str
+    context: t.Context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppress:
+    """A rule says: not at all."""
+
+    schedule: Schedule
+    at: t.Next
+    row: Row
+    origin: Origin
+    rule: str
+    reason: str
+    context: t.Context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartAttempt:
+    """A retry or replay has come due."""
+
+    schedule: Schedule
+    owner: int
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordDelivered:
+    """The channel took it."""
+
+    schedule: Schedule
+    attempt: int
+    started_at: datetime
+    duration_ms: float
+    response: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFailed:
+    """The channel did not take it, or nobody knows."""
+
+    schedule: Schedule
+    attempt: int
+    failure: Failure
+    started_at: datetime
+    duration_ms: float
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoverLost:
+    """The worker `owner` that ran the open attempt is gone, and nobody knows how far it came."""
+
+    schedule: Schedule
+    owner: int
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """Somebody wants a new attempt of one that ended without delivery."""
+
+    schedule: Schedule
+    now: datetime
+    reason: str | None = None
+    request_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportDelivery:
+    """A provider tells what became of a released one."""
+
+    schedule: Schedule
+    status: str
+    at: datetime
+    detail: dict[str, Any] | None = None
+    request_digest: str | None = None
+
+
+Command = (
+    Fire | Defer | Suppress | StartAttempt | RecordDelivered | RecordFailed | RecoverLost | Replay | ReportDelivery
+)

@@ -1,0 +1,65 @@
+"""A schedule: what a client asked for. Its stream is the whole history of asking; firing never touches it.
+
+Reading order: `events`, `state`, `commands`, `deciding`. Pure: `now` and new ids travel in the command.
+The chain of slots runs on through the occurrences' events (`occurrence`); here it starts, jumps and ends.
+"""
+
+from horae.domain.schedule.commands import (
+    NOT_READ,
+    Cancel,
+    Change,
+    Command,
+    Create,
+    Current,
+    Pause,
+    Resume,
+    Skip,
+    Trigger,
+    Unskip,
+)
+from horae.domain.schedule.deciding import create, decide, moves, one_off_slot
+from horae.domain.schedule.events import (
+    Definition,
+    ScheduleCancelled,
+    ScheduleChanged,
+    ScheduleCreated,
+    ScheduleEvent,
+    SchedulePaused,
+    ScheduleResumed,
+    ScheduleTriggered,
+    SlotSkipped,
+    SlotUnskipped,
+    Status,
+)
+from horae.domain.schedule.state import Schedule, evolve
+
+__all__ = [
+    "NOT_READ",
+    "Cancel",
+    "Change",
+    "Command",
+    "Create",
+    "Current",
+    "Definition",
+    "Pause",
+    "Resume",
+    "Schedule",
+    "ScheduleCancelled",
+    "ScheduleChanged",
+    "ScheduleCreated",
+    "ScheduleEvent",
+    "SchedulePaused",
+    "ScheduleResumed",
+    "ScheduleTriggered",
+    "Skip",
+    "SlotSkipped",
+    "SlotUnskipped",
+    "Status",
+    "Trigger",
+    "Unskip",
+    "create",
+    "decide",
+    "evolve",
+    "moves",
+    "one_off_slot",
+]

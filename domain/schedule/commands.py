@@ -1,0 +1,111 @@
+"""What clients may ask of a schedule; `now`, zones and new ids travel along."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from horae.domain import timing as t
+from horae.domain.delivery import Delivery
+from horae.domain.personal import Personal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create:
+    """Ask for a schedule. `timing` is as the client meant it; it is normalised here."""
+
+    schedule: UUID
+    recipient_ref: str
+    personal: Personal
+    timing: t.Timing
+    context: t.Context
+    priority: int
+    delivery: Delivery
+    expires_after: timedelta | None = None
+    cloned_from: UUID | None = None
+    request_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Current:
+    """Where the series stands, as read outside the schedule's stream and fenced by the handler.
+
+    `next` is the first slot that is neither handled nor skipped; the append expects its occurrence at version 0.
+    None: the series has ended or is paused, or the one-off is skipped or has begun.
+    """
+
+    next: t.Next | None
+    #: A one-off whose occurrence has begun: nothing can move it any more. Never true of a series.
+    begun: bool = False
+
+
+#: Where a series stands that is not asked, because nothing of it will move.
+NOT_READ = Current(next=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Change what is given and keep the rest. `changes` may hold: timing, priority, delivery, expires_after,
+    channel, content, metadata, tags (already validated values). For a series whose timing stays, `current` is not read.
+    """
+
+    changes: Mapping[str, Any]
+    context: t.Context
+    current: Current
+    if_match: int | None = None
+    request_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    if_match: int | None = None
+    reason: str | None = None
+    request_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """A one-off goes on with its `current` slot; for a series `current` is not read, it goes on from now."""
+
+    context: t.Context
+    current: Current
+    if_match: int | None = None
+    reason: str | None = None
+    request_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    if_match: int | None = None
+    reason: str | None = None
+    request_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    trigger: UUID
+    context: t.Context
+    reason: str | None = None
+    request_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skip:
+    slot: t.Slot
+    context: t.Context
+    current: Current
+    request_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unskip:
+    slot: t.Slot
+    context: t.Context
+    current: Current
+    request_digest: str | None = None
+
+
+Command = Change | Pause | Resume | Cancel | Trigger | Skip | Unskip

@@ -1,0 +1,130 @@
+"""What may happen to a schedule: the facts of its stream."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar
+from uuid import UUID
+
+from horae.domain import timing as t
+from horae.domain.delivery import Delivery
+from horae.domain.envelope import Event, Value
+from horae.domain.personal import Personal
+
+
+class Status(StrEnum):
+    """Where the asking stands; how occurrences end is in `occurrence.Outcome`."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+
+
+class Definition(Value):
+    """What is to happen, without the personal part."""
+
+    timing: t.Timing
+    priority: int
+    delivery: Delivery
+    #: An occurrence that could not be claimed within this time after its due instant ends `expired`.
+    expires_after: t.Duration | None = None
+
+
+class ScheduleCreated(Event):
+    """A client asked for it; `next` is the first slot."""
+
+    name: ClassVar[str] = "schedule.created.v1"
+    recipient_ref: str
+    personal: Personal
+    definition: Definition
+    next: t.Next
+    cloned_from: UUID | None = None
+    #: Of the request body under its Idempotency-Key, to tell a repeat from another request.
+    request_digest: str | None = None
+
+
+class ScheduleChanged(Event):
+    """A client changed it. Carries the whole new definition; `changed` names the fields that differ."""
+
+    name: ClassVar[str] = "schedule.changed.v1"
+    personal: Personal
+    definition: Definition
+    changed: tuple[str, ...]
+    #: The timing is the same: the current slot stays as it is.
+    next_unchanged: bool
+    next: t.Next | None = None
+    #: The unclaimed slot that the new timing replaces.
+    replaced: t.Slot | None = None
+    request_digest: str | None = None
+
+
+class SchedulePaused(Event):
+    """Nothing of it fires until it is resumed."""
+
+    name: ClassVar[str] = "schedule.paused.v1"
+    reason: str | None = None
+    request_digest: str | None = None
+
+
+class ScheduleResumed(Event):
+    """It fires again, from the first slot after now (a one-off that is overdue: at once)."""
+
+    name: ClassVar[str] = "schedule.resumed.v1"
+    next: t.Next | None
+    reason: str | None = None
+    request_digest: str | None = None
+
+
+class ScheduleCancelled(Event):
+    """Nothing of it fires any more."""
+
+    name: ClassVar[str] = "schedule.cancelled.v1"
+    reason: str | None = None
+    request_digest: str | None = None
+
+
+class SlotSkipped(Event):
+    """One slot was taken out of the series."""
+
+    name: ClassVar[str] = "schedule.slot_skipped.v1"
+    slot: t.Slot
+    occurrence: UUID
+    due_at: datetime
+    next_unchanged: bool
+    next: t.Next | None = None
+    request_digest: str | None = None
+
+
+class SlotUnskipped(Event):
+    """A skipped slot was put back."""
+
+    name: ClassVar[str] = "schedule.slot_unskipped.v1"
+    slot: t.Slot
+    occurrence: UUID
+    next_unchanged: bool
+    next: t.Next | None = None
+    request_digest: str | None = None
+
+
+class ScheduleTriggered(Event):
+    """One occurrence was asked for by hand, now; the cadence does not move."""
+
+    name: ClassVar[str] = "schedule.triggered.v1"
+    trigger: UUID
+    occurrence: UUID
+    at: t.Next
+    reason: str | None = None
+    request_digest: str | None = None
+
+
+ScheduleEvent = (
+    ScheduleCreated
+    | ScheduleChanged
+    | SchedulePaused
+    | ScheduleResumed
+    | ScheduleCancelled
+    | SlotSkipped
+    | SlotUnskipped
+    | ScheduleTriggered
+)

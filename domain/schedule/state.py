@@ -1,0 +1,101 @@
+"""The state of a schedule: the fold of its stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import assert_never
+from uuid import UUID
+
+from horae.domain import timing as t
+from horae.domain.personal import Personal
+from horae.domain.schedule.events import (
+    Definition,
+    ScheduleCancelled,
+    ScheduleChanged,
+    ScheduleCreated,
+    ScheduleEvent,
+    SchedulePaused,
+    ScheduleResumed,
+    ScheduleTriggered,
+    SlotSkipped,
+    SlotUnskipped,
+    Status,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The fold of a schedule's stream; `version` is its head."""
+
+    id: UUID
+    version: int
+    status: Status
+    recipient_ref: str
+    personal: Personal
+    definition: Definition
+    #: The slot that the last event of this stream named; firing has moved on since then if the timing recurs.
+    next: t.Next | None
+    exceptions: frozenset[t.Slot] = frozenset()
+    triggers: Mapping[UUID, t.Next] = field(default_factory=dict)
+    request_digest: str | None = None
+
+    @property
+    def timing(self) -> t.Timing:
+        return self.definition.timing
+
+    @property
+    def recurring(self) -> bool:
+        return t.is_recurring(self.definition.timing)
+
+    def context(self, now: datetime, *, default_zone: str, recipient_zone: str | None) -> t.Context:
+        """What the timing engine needs to know to plan this schedule's slots."""
+        return t.Context(
+            now=now,
+            schedule_id=self.id,
+            default_zone=default_zone,
+            recipient_zone=recipient_zone,
+            exceptions=self.exceptions,
+        )
+
+
+def evolve(state: Schedule | None, schedule: UUID, event: ScheduleEvent) -> Schedule:
+    """The state after `event`."""
+    if isinstance(event, ScheduleCreated):
+        return Schedule(
+            id=schedule,
+            version=1,
+            status=Status.ACTIVE,
+            recipient_ref=event.recipient_ref,
+            personal=event.personal,
+            definition=event.definition,
+            next=event.next,
+            request_digest=event.request_digest,
+        )
+    if state is None:
+        raise ValueError(f"the stream of schedule {schedule} does not begin with its creation")
+    state = replace(state, version=state.version + 1)
+    match event:
+        case ScheduleChanged():
+            state = replace(state, personal=event.personal, definition=event.definition)
+            if event.next_unchanged:
+                return state
+            # Exceptions belong to the slots of the old timing.
+            return replace(state, next=event.next, exceptions=frozenset())
+        case SchedulePaused():
+            return replace(state, status=Status.PAUSED)
+        case ScheduleResumed():
+            return replace(state, status=Status.ACTIVE, next=event.next)
+        case ScheduleCancelled():
+            return replace(state, status=Status.CANCELLED)
+        case SlotSkipped():
+            exceptions = state.exceptions | {event.slot}
+            return replace(state, exceptions=exceptions, next=state.next if event.next_unchanged else event.next)
+        case SlotUnskipped():
+            exceptions = state.exceptions - {event.slot}
+            return replace(state, exceptions=exceptions, next=state.next if event.next_unchanged else event.next)
+        case ScheduleTriggered():
+            return replace(state, triggers={**state.triggers, event.occurrence: event.at})
+        case _ as never:
+            assert_never(never)
