@@ -1,11 +1,13 @@
 """When things are due: timings as clients mean them, and the slots that they come to.
 
 Pure functions of a timing, the zone data and a `Context`; nothing here reads a clock. In reading order: `durations`,
-`values` (the models), `zones` (rules of the zones), `walker`, `cron`, `rrule`, `interval` (naive local candidates),
+`values` (the models), `zones` (rules of the zones), `walker`, `cron`, `rrule` with
+`ruledays` and `subdaily`, `interval` (naive local candidates),
 `series` (recurring timings: candidates met with clock changes), `moments` (timings that happen once), `phrases`,
-`checks` (what `normalise` refuses), `planning` (the functions below), `describe`.
+`checks` (what `normalise` refuses), `reasons`, `planning` (the functions below), `describe`.
 """
 
+from horae.domain.timing.describe import describe
 from horae.domain.timing.durations import CalendarDuration, Duration, Span, format_duration, parse_duration, parse_span
 from horae.domain.timing.planning import (
     after,
@@ -58,6 +60,7 @@ __all__ = [
     "Span",
     "Timing",
     "after",
+    "describe",
     "find",
     "first",
     "following",

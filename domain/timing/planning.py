@@ -141,6 +141,10 @@ def preview(timing: Timing, count: int, ctx: Context, after: datetime | None = N
     if not _is_settled(timing):
         then = Context(base, ctx.schedule_id, ctx.default_zone, ctx.recipient_zone, ctx.exceptions)
         timing = _settle(timing, then)
+    elif isinstance(timing, Every):
+        checks.check_named_zone(timing.zone)
+        checks.check_rule(timing)
+        checks.check_matches(timing)
     if not isinstance(timing, Every):
         once = _once(timing, ctx)
         return Preview(slots=[once] if once is not None and (after is None or once.due_at > base) else [])

@@ -55,9 +55,8 @@ def zone_names() -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def zone(name: str) -> ZoneInfo:
-    """Rules of an IANA zone. Raises KeyError for an unknown name."""
-    if name not in zone_names():
-        raise KeyError(name)
+    """Rules of an IANA zone. Raises `errors.Invalid` for an unknown name."""
+    check_zone(name, "zone")
     return ZoneInfo(name)
 
 
