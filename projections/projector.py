@@ -1,0 +1,375 @@
+"""Applies batches of events to the read models: all rows and the positions in one transaction.
+
+Place in the flow: log -> feed -> *projector* -> PostgreSQL read models; the changes of the due index go on to the
+dispatcher. A batch costs a fixed number of statements, however many events it holds: read the prior rows, fold in
+Python, write what came out as arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from horae.domain.envelope import Recorded
+from horae.domain.ids import slot_of
+from horae.projections.due import DueChange, DueRow, due_row
+from horae.projections.fold import Fold, family
+from horae.projections.rows import Occurrence, Standing, occurrence_of, standing_of
+from horae.projections.schema import partition_of
+from horae.projections.statements import statements
+
+if TYPE_CHECKING:
+    from horae.projections.schema import Connection
+
+PROJECTION = "core"
+#: The row of a feeder that reads the whole log, beside one row per shard.
+WHOLE_LOG = -1
+
+_SQL = statements("projector")
+
+
+class PositionMoved(Exception):
+    """Somebody else applied events here. Nothing was written: `load` the positions and go on from there."""
+
+
+class PositionGap(Exception):
+    """The batch does not begin where the whole-log position ends. Nothing was written: read the log from there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a batch came to: the position up to which everything is applied, and how the due index changed."""
+
+    position: int
+    due: list[DueChange] = field(default_factory=list)
+    #: How many events were folded in; duplicates and parked ones are not.
+    events: int = 0
+    #: How many were put behind a parked event.
+    parked: int = 0
+
+
+class Projector:
+    """Keeps one copy of the read models up to date. One instance per feeder; not for concurrent use.
+
+    The connections given to it name the copy by their search_path.
+    """
+
+    def __init__(self) -> None:
+        """Call `load` before the first `apply`."""
+        self._positions: dict[int, int] = {}
+        self._parked: set[UUID] = set()
+        self._partitions: set[tuple[int, int]] = set()
+
+    @property
+    def position(self) -> int:
+        """The position up to which the whole log is applied, as far as this instance knows."""
+        return self._positions.get(WHOLE_LOG, 0)
+
+    @property
+    def parked(self) -> frozenset[UUID]:
+        """The families that have parked events."""
+        return frozenset(self._parked)
+
+    async def load(self, conn: Connection) -> int:
+        """Read how far these read models are; gives the whole-log position, behind which to go on."""
+        self._positions = {row["shard"]: row["position"] for row in await conn.fetch(_SQL["positions"], PROJECTION)}
+        self._parked = {row["family"] for row in await conn.fetch(_SQL["parked_families"])}
+        self._partitions.clear()
+        if not self._positions:
+            raise RuntimeError("the read models are not installed: call projections.schema.install first")
+        return self.position
+
+    async def apply(self, conn: Connection, batch: Sequence[Recorded]) -> Applied:
+        """Apply a stretch of the log, at most about 500 events. What is applied already is skipped.
+
+        Raises `PositionMoved` and `PositionGap`; errors of bad data (`fold.Unapplicable`, `asyncpg.DataError`, ...);
+        and asyncpg's errors of a lost connection, after which `load` tells whether it was applied.
+        In every case nothing was written, or all of it.
+        """
+        events = self._new(batch)
+        if not events:
+            return Applied(self.position)
+        parked = [event for event in events if family(event) in self._parked] if self._parked else []
+        if parked:
+            positions = {event.position for event in parked}
+            applicable = [event for event in events if event.position not in positions]
+        else:
+            applicable = events
+        fold = Fold()
+        moved = self._moves(events)
+        partitions = self._missing_partitions(applicable)
+        async with conn.transaction():
+            await self._move(conn, moved)
+            await make_partitions(conn, partitions)
+            await read_prior(conn, fold, applicable)
+            for event in applicable:
+                fold.apply(event)
+            changes = await write(conn, fold)
+            await _park(conn, [(event, None) for event in parked])
+            await conn.execute(_SQL["notify"], str(moved[WHOLE_LOG]))
+        self._positions.update(moved)
+        self._partitions.update((slot.year, slot.month) for slot in partitions)
+        return Applied(self.position, changes, len(applicable), len(parked))
+
+    async def park(self, conn: Connection, event: Recorded, error: str) -> Applied:
+        """Set an event aside that cannot be applied; from now on what shares its rows queues behind it."""
+        events = self._new([event])
+        if not events:
+            return Applied(self.position)
+        moved = self._moves(events)
+        async with conn.transaction():
+            await self._move(conn, moved)
+            await _park(conn, [(event, error)])
+            await conn.execute(_SQL["notify"], str(moved[WHOLE_LOG]))
+        self._positions.update(moved)
+        self._parked.add(family(event))
+        return Applied(self.position, parked=1)
+
+    async def replay(self, conn: Connection, family_id: UUID, events: Sequence[Recorded]) -> Applied:
+        """Apply a family's parked events (all of them, in order) after all; it queues no more.
+
+        The other families and the positions stay as they are. Raises as `apply` does for bad data; then nothing
+        was written and the family stays parked.
+        """
+        fold = Fold()
+        async with conn.transaction():
+            # Keeps the feeder out: it moves the positions first.
+            await self._move(conn, {WHOLE_LOG: self.position})
+            await make_partitions(conn, self._missing_partitions(events))
+            await read_prior(conn, fold, events)
+            for event in events:
+                fold.apply(event)
+            changes = await write(conn, fold)
+            await conn.execute(_SQL["unpark"], family_id, [event.position for event in events])
+        self._parked.discard(family_id)
+        return Applied(self.position, changes, len(events))
+
+    def _new(self, batch: Sequence[Recorded]) -> list[Recorded]:
+        """The events that are not applied yet, each once, by ascending position."""
+        whole = self.position
+        events = [event for event in batch if event.position > whole]
+        expected = whole + 1
+        kept = []
+        for event in events:
+            if event.position < expected:
+                continue  # delivered twice within the batch
+            if event.position > expected:
+                raise PositionGap(f"the log goes on at position {expected}, the batch at {event.position}")
+            kept.append(event)
+            expected += 1
+        return kept
+
+    def _moves(self, events: Sequence[Recorded]) -> dict[int, int]:
+        moved = {event.meta.shard: event.position for event in events}
+        moved[WHOLE_LOG] = events[-1].position
+        return moved
+
+    async def _move(self, conn: Connection, moved: dict[int, int]) -> None:
+        shards = list(moved)
+        old = [self._positions[shard] for shard in shards]
+        count = await conn.fetchval(_SQL["move_positions"], PROJECTION, shards, old, list(moved.values()))
+        if count != len(shards):
+            raise PositionMoved
+
+    def _missing_partitions(self, events: Sequence[Recorded]) -> set[Any]:
+        months = {}
+        for event in events:
+            occurrence_id = getattr(event.body, "occurrence", None)
+            if getattr(event.body, "schedule", None) is not None:
+                occurrence_id = event.stream
+            if occurrence_id is not None:
+                slot = slot_of(occurrence_id)
+                if (slot.year, slot.month) not in self._partitions:
+                    months[slot.year, slot.month] = slot
+        return set(months.values())
+
+
+async def make_partitions(conn: Connection, slots: Iterable[Any]) -> None:
+    """Make the occurrences' partitions for the months of these slots, where they are missing."""
+    for slot in sorted(slots):
+        name, ddl = partition_of(slot)
+        if await conn.fetchval("SELECT to_regclass($1)", name) is None:
+            await conn.execute(ddl)
+
+
+async def read_prior(conn: Connection, fold: Fold, events: Sequence[Recorded]) -> None:
+    """Give the fold the stored rows that these events change."""
+    schedules: set[UUID] = set()
+    asked: set[UUID] = set()
+    occurrences: set[UUID] = set()
+    created: set[UUID] = set()
+    for event in events:
+        body = event.body
+        topic = body.name
+        if topic.startswith("occurrence."):
+            schedules.add(family(event))
+            # Version 1 has no prior row, unless somebody triggered it.
+            if event.version > 1 or getattr(body, "origin", None) == "trigger":
+                occurrences.add(event.stream)
+        elif topic.startswith("schedule."):
+            if event.version == 1:
+                created.add(event.stream)
+            else:
+                asked.add(event.stream)
+    wanted = (schedules | asked) - created
+    if wanted:
+        for record in await conn.fetch(_SQL["prior_standings"], list(wanted)):
+            fold.standings[record["id"]] = standing = standing_of(record)
+            due = standing.due()
+            if due is not None:
+                fold.due_before[due.key] = due
+    if occurrences:
+        ids = list(occurrences)
+        for record in await conn.fetch(_SQL["prior_occurrences"], ids, [slot_of(id_) for id_ in ids]):
+            fold.occurrences[record["id"]] = occurrence_of(record)
+    waiting_of = [id_ for id_ in asked if id_ in fold.standings and fold.standings[id_].open]
+    if occurrences or waiting_of:
+        for record in await conn.fetch(_SQL["prior_due"], list(occurrences), waiting_of):
+            row = due_row(record)
+            fold.due_before[row.key] = row
+
+
+async def write(conn: Connection, fold: Fold) -> list[DueChange]:
+    """Write what the fold changed; gives the changes of the due index."""
+    standings = [row for id_, row in fold.standings.items() if id_ in fold.touched]
+    occurrences = [row for id_, row in fold.occurrences.items() if id_ in fold.touched]
+    if fold.schedules:
+        await conn.execute(_SQL["write_schedules"], *_columns(fold.schedules.values()))
+        await _write_tags(conn, fold)
+    if standings:
+        await conn.execute(_SQL["write_standings"], *_columns(map(_standing_columns, standings)))
+    if occurrences:
+        await conn.execute(_SQL["write_occurrences"], *_columns(map(_occurrence_columns, occurrences)))
+    changes = _due_changes(fold, standings, occurrences)
+    rows = [change.due for change in changes if change.due is not None]
+    if rows:
+        await conn.execute(_SQL["write_due"], *_columns(map(_due_columns, rows)))
+    gone = [change.key for change in changes if change.due is None]
+    if gone:
+        await conn.execute(_SQL["clear_due"], gone)
+    for name, values in (
+        ("write_recipients", list(fold.recipients.values())),
+        ("issue_keys", fold.keys_issued),
+        ("rotate_keys", fold.keys_rotated),
+        ("revoke_keys", fold.keys_revoked),
+    ):
+        if values:
+            await conn.execute(_SQL[name], *_columns(values))
+    return changes
+
+
+async def _write_tags(conn: Connection, fold: Fold) -> None:
+    changed = [id_ for id_ in fold.tags if fold.standings[id_].version > 1]
+    if changed:
+        await conn.execute(_SQL["clear_tags"], changed)
+    tags = [
+        (fold.standings[id_].tenant, tag, fold.standings[id_].created_at, id_)
+        for id_, tags in fold.tags.items()
+        for tag in tags
+    ]
+    if tags:
+        await conn.execute(_SQL["write_tags"], *_columns(tags))
+
+
+async def _park(conn: Connection, events: Sequence[tuple[Recorded, str | None]]) -> None:
+    if events:
+        rows = [(family(e), e.position, e.stream, e.version, e.meta.tenant, e.body.name, error) for e, error in events]
+        await conn.execute(_SQL["park"], *_columns(rows))
+
+
+def _due_changes(fold: Fold, standings: list[Standing], occurrences: list[Occurrence]) -> list[DueChange]:
+    before = fold.due_before
+    changes = []
+    for standing in standings:
+        due = standing.due()
+        if due != before.get(standing.id):
+            changes.append(DueChange("slot", standing.id, due))
+    for row in occurrences:
+        due = row.due(fold.standings[row.schedule])
+        if due != before.get(row.id):
+            changes.append(DueChange("occurrence", row.id, due))
+    for key, prior in before.items():
+        # Waits on untouched, under a schedule that a client touched.
+        if prior.row == "occurrence" and key not in fold.touched:
+            due = fold.standings[prior.schedule].waiting(prior)
+            if due != prior:
+                changes.append(DueChange("occurrence", key, due))
+    return changes
+
+
+def _columns(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return list(zip(*rows, strict=True))
+
+
+def _standing_columns(row: Standing) -> tuple[Any, ...]:
+    slot = row.slot
+    return (
+        row.id,
+        row.tenant,
+        row.shard,
+        row.recipient_ref,
+        row.recurring,
+        row.priority,
+        row.status,
+        row.phase,
+        row.version,
+        slot and slot.local,
+        slot and slot.fold,
+        row.number,
+        row.due_at,
+        row.plan,
+        row.zone,
+        row.recipient_zone,
+        row.open,
+        row.one_off,
+        row.fired,
+        row.missed,
+        row.created_at,
+        row.updated_at,
+        row.cancelled_at,
+        row.executed_at,
+        row.failure_reason,
+        row.position,
+    )
+
+
+def _occurrence_columns(row: Occurrence) -> tuple[Any, ...]:
+    to = row.missed_to
+    return (
+        row.id,
+        slot_of(row.id),
+        row.slot.fold,
+        row.number,
+        row.tenant,
+        row.shard,
+        row.schedule,
+        row.recipient_ref,
+        row.priority,
+        row.origin,
+        row.status,
+        row.reason,
+        row.version,
+        row.attempts,
+        row.owner,
+        row.due_at,
+        row.wake_at,
+        row.claimed_at,
+        row.ended_at,
+        row.late_ms,
+        row.duration_ms,
+        row.plan,
+        row.recipient_zone,
+        row.last_failure,
+        row.response,
+        row.reported,
+        row.missed_count,
+        to and to.local,
+        to and to.fold,
+        row.position,
+    )
+
+
+def _due_columns(row: DueRow) -> tuple[Any, ...]:
+    return (*row[:10], row.slot.local, row.slot.fold, *row[11:])

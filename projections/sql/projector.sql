@@ -1,0 +1,162 @@
+-- name: positions
+-- How far this projection has come, per shard.
+SELECT shard, position FROM positions WHERE projection = $1;
+
+-- name: parked_families
+-- What must queue behind an event that could not be applied.
+SELECT DISTINCT family FROM parked;
+
+-- name: move_positions
+-- Compare and set; gives how many moved. Rows in a fixed order, so that two movers cannot deadlock.
+WITH wanted AS (
+    SELECT p.shard, n.next FROM positions AS p
+    JOIN unnest($2::smallint[], $3::bigint[], $4::bigint[]) AS n (shard, old, next)
+        ON p.shard = n.shard AND p.position = n.old
+    WHERE p.projection = $1
+    ORDER BY p.shard
+    FOR UPDATE OF p
+), moved AS (
+    UPDATE positions AS p SET position = w.next FROM wanted AS w
+    WHERE p.projection = $1 AND p.shard = w.shard
+    RETURNING 1
+)
+SELECT count(*) FROM moved;
+
+-- name: notify
+-- Heard by whoever waits to read what they wrote; sent at commit.
+SELECT pg_notify('horae_applied', $1::text);
+
+-- name: prior_standings
+-- The prior rows of a batch.
+SELECT * FROM standings WHERE id = ANY ($1::uuid[]);
+
+-- name: prior_occurrences
+-- The prior rows of a batch; the slots let partitions be left out.
+SELECT o.* FROM unnest($1::uuid[], $2::timestamp[]) AS k (id, slot)
+JOIN LATERAL (SELECT * FROM occurrences AS o WHERE o.id = k.id AND o.slot = k.slot) AS o ON true;
+
+-- name: prior_due
+-- Stored due rows: those of occurrences in the batch, and all waiting ones of schedules that clients touched.
+SELECT * FROM due WHERE key = ANY ($1::uuid[])
+UNION
+SELECT * FROM due WHERE schedule = ANY ($2::uuid[]) AND "row" = 'occurrence';
+
+-- name: write_schedules
+-- What clients asked for.
+INSERT INTO schedules (id, tenant, recipient, recipient_ref, channel, priority, kind, type, tags, timing, delivery,
+                       expires_after_s, content, metadata, cloned_from, created_at)
+SELECT n.id, n.tenant, n.recipient, n.recipient_ref, n.channel, n.priority, n.kind, n.type,
+       CASE n.tags WHEN '[]' THEN '{}'::text[] ELSE ARRAY(SELECT json_array_elements_text(n.tags::json)) END,
+       n.timing, n.delivery, n.expires_after_s, n.content, n.metadata, n.cloned_from, n.created_at
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::text[], $8::text[],
+            $9::text[], $10::json[], $11::json[], $12::float8[], $13::json[], $14::json[], $15::uuid[],
+            $16::timestamptz[])
+    AS n (id, tenant, recipient, recipient_ref, channel, priority, kind, type, tags, timing, delivery,
+          expires_after_s, content, metadata, cloned_from, created_at)
+ON CONFLICT (id) DO UPDATE SET
+    channel = excluded.channel, priority = excluded.priority, kind = excluded.kind, type = excluded.type,
+    tags = excluded.tags, timing = excluded.timing, delivery = excluded.delivery,
+    expires_after_s = excluded.expires_after_s, content = excluded.content, metadata = excluded.metadata;
+
+-- name: clear_tags
+-- Before the tags of changed schedules are written anew.
+DELETE FROM schedule_tags WHERE schedule = ANY ($1::uuid[]);
+
+-- name: write_tags
+-- One row per tag.
+INSERT INTO schedule_tags (tenant, tag, created_at, schedule)
+SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::uuid[]);
+
+-- name: write_standings
+-- Where schedules stand.
+INSERT INTO standings (id, tenant, shard, recipient_ref, recurring, priority, status, phase, version, slot, fold, number,
+                       due_at, plan, zone, recipient_zone, open, one_off, fired, missed, created_at, updated_at,
+                       cancelled_at, executed_at, failure_reason, position)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::smallint[], $4::text[], $5::boolean[], $6::smallint[], $7::text[],
+                     $8::text[], $9::int[], $10::timestamp[], $11::smallint[], $12::int[], $13::timestamptz[],
+                     $14::json[], $15::text[], $16::text[], $17::int[], $18::text[], $19::int[], $20::int[],
+                     $21::timestamptz[], $22::timestamptz[], $23::timestamptz[], $24::timestamptz[], $25::text[],
+                     $26::bigint[])
+ON CONFLICT (id) DO UPDATE SET
+    recurring = excluded.recurring, priority = excluded.priority, status = excluded.status, phase = excluded.phase,
+    version = excluded.version, slot = excluded.slot, fold = excluded.fold, number = excluded.number,
+    due_at = excluded.due_at, plan = excluded.plan, zone = excluded.zone, recipient_zone = excluded.recipient_zone,
+    open = excluded.open, one_off = excluded.one_off, fired = excluded.fired, missed = excluded.missed,
+    updated_at = excluded.updated_at, cancelled_at = excluded.cancelled_at, executed_at = excluded.executed_at,
+    failure_reason = excluded.failure_reason, position = excluded.position;
+
+-- name: write_occurrences
+-- What became of slots.
+INSERT INTO occurrences (id, slot, fold, number, tenant, shard, schedule, recipient_ref, priority, origin, status, reason,
+                         version, attempts, owner, due_at, wake_at, claimed_at, ended_at, late_ms, duration_ms, plan,
+                         recipient_zone, last_failure, response, reported, missed_count, missed_to, missed_to_fold,
+                         position)
+SELECT * FROM unnest($1::uuid[], $2::timestamp[], $3::smallint[], $4::int[], $5::text[], $6::smallint[], $7::uuid[],
+                     $8::text[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::int[], $14::int[],
+                     $15::bigint[], $16::timestamptz[], $17::timestamptz[], $18::timestamptz[], $19::timestamptz[],
+                     $20::float8[], $21::float8[], $22::json[], $23::text[], $24::json[], $25::json[], $26::json[],
+                     $27::int[], $28::timestamp[], $29::smallint[], $30::bigint[])
+ON CONFLICT (id, slot) DO UPDATE SET
+    priority = excluded.priority, status = excluded.status, reason = excluded.reason, version = excluded.version,
+    attempts = excluded.attempts, owner = excluded.owner, wake_at = excluded.wake_at, claimed_at = excluded.claimed_at,
+    ended_at = excluded.ended_at, late_ms = excluded.late_ms, duration_ms = excluded.duration_ms, plan = excluded.plan,
+    recipient_zone = excluded.recipient_zone, last_failure = excluded.last_failure, response = excluded.response,
+    reported = excluded.reported, position = excluded.position;
+
+-- name: write_due
+-- What waits.
+INSERT INTO due ("row", key, shard, tenant, due_at, priority, schedule, schedule_version, occurrence,
+                 occurrence_version, slot, fold, number, zone, origin, held)
+SELECT * FROM unnest($1::text[], $2::uuid[], $3::smallint[], $4::text[], $5::timestamptz[], $6::smallint[], $7::uuid[],
+                     $8::int[], $9::uuid[], $10::int[], $11::timestamp[], $12::smallint[], $13::int[], $14::text[],
+                     $15::text[], $16::boolean[])
+ON CONFLICT (key) DO UPDATE SET
+    due_at = excluded.due_at, priority = excluded.priority, schedule_version = excluded.schedule_version,
+    occurrence = excluded.occurrence, occurrence_version = excluded.occurrence_version, slot = excluded.slot,
+    fold = excluded.fold, number = excluded.number, zone = excluded.zone, origin = excluded.origin,
+    held = excluded.held;
+
+-- name: clear_due
+-- What waits no more.
+DELETE FROM due WHERE key = ANY ($1::uuid[]);
+
+-- name: write_recipients
+-- Recipients' profiles.
+INSERT INTO recipients (tenant, id, recipient_ref, zone, locale, attributes, version, created_at, updated_at, position)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::json[], $7::int[],
+                     $8::timestamptz[], $9::timestamptz[], $10::bigint[])
+ON CONFLICT (tenant, id) DO UPDATE SET
+    zone = excluded.zone, locale = excluded.locale, attributes = excluded.attributes, version = excluded.version,
+    updated_at = excluded.updated_at, position = excluded.position;
+
+-- name: issue_keys
+-- New keys.
+INSERT INTO api_keys (id, tenant, sha256, prefix, label, scope, created_at, expires_at, rotated_from, version, position)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[],
+                     $8::timestamptz[], $9::uuid[], $10::int[], $11::bigint[]);
+
+-- name: rotate_keys
+-- Keys that end in favour of a successor.
+UPDATE api_keys AS k SET successor = n.successor, expires_at = n.expires_at, version = n.version, position = n.position
+FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[], $5::bigint[])
+    AS n (id, successor, expires_at, version, position)
+WHERE k.id = n.id;
+
+-- name: revoke_keys
+-- Keys that work no more.
+UPDATE api_keys AS k SET revoked_at = n.revoked_at, version = n.version, position = n.position
+FROM unnest($1::uuid[], $2::timestamptz[], $3::int[], $4::bigint[]) AS n (id, revoked_at, version, position)
+WHERE k.id = n.id;
+
+-- name: park
+-- Events that cannot be applied, and those behind them.
+INSERT INTO parked (family, position, stream, version, tenant, event, error)
+SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::int[], $5::text[], $6::text[], $7::text[]);
+
+-- name: parked_of
+-- One family's parked events, oldest first.
+SELECT position, stream, version, tenant, event, error FROM parked WHERE family = $1 ORDER BY position;
+
+-- name: unpark
+-- The events of a family that have been applied.
+DELETE FROM parked WHERE family = $1 AND position = ANY ($2::bigint[]);
