@@ -5,11 +5,11 @@ API role's, which sees nothing outside `scoped(tenant)`.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby, takewhile
 from operator import attrgetter
-from typing import Any, Self
+from typing import Self, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -22,6 +22,8 @@ from horae.infra.eventstore.batch import MAX_EVENTS_PER_COMMIT, make_append
 from horae.infra.eventstore.lanes import Lanes
 from horae.infra.eventstore.subscription import Subscription
 from horae.infra.eventstore.writer import Writer
+
+T = TypeVar("T")
 
 _FIRST_WAIT_S = 0.02
 _LONGEST_WAIT_S = 0.5
@@ -191,7 +193,7 @@ class _Reads:
 
         return await self._until_it_answers(read)
 
-    async def _until_it_answers(self, attempt: Any) -> Any:
+    async def _until_it_answers(self, attempt: Callable[[], Awaitable[T]]) -> T:
         started = asyncio.get_running_loop().time()
         wait_s = _FIRST_WAIT_S
         while True:

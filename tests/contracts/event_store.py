@@ -135,7 +135,7 @@ class EventStoreContract:
             store.append(events_of(fence, [1]), {stream: 2}),
             store.append(events_of(stream, [3]), {fence: 1}),
         )
-        assert positions == sorted(positions)
+        assert list(positions) == sorted(positions)
         assert [event.version for event in await store.load(stream)] == [1, 2, 3]
 
     async def test_a_conflict_in_the_crowd_lets_the_others_through(self, store: EventStore) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from horae.commands.ports import EventStore
 from tests.contracts.event_store import EventStoreContract
 from tests.fakes.event_store import InMemoryEventStore
 
@@ -10,6 +11,6 @@ class TestInMemoryEventStore(EventStoreContract):
     """The contract, in memory."""
 
     @pytest.fixture
-    def store(self) -> InMemoryEventStore:
+    def store(self) -> EventStore:
         """An empty one."""
         return InMemoryEventStore()

@@ -11,6 +11,7 @@ import pytest
 with mock.patch.dict(sys.modules, {"eventsourcing.cipher": mock.MagicMock()}):
     from eventsourcing.tests.persistence import ApplicationRecorderTestCase, NonInterleavingNotificationIDsBaseCase
 
+from horae.commands.ports import EventStore
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.eventstore.recorder import Recorder, make_datastore
 from tests.contracts.event_store import EventStoreContract
@@ -21,7 +22,7 @@ class TestPostgresEventStore(EventStoreContract):
     """The contract, on a real server."""
 
     @pytest.fixture
-    async def store(self, database: Database) -> AsyncIterator[PostgresEventStore]:
+    async def store(self, database: Database) -> AsyncIterator[EventStore]:
         """An empty one, as the worker opens it."""
         async with PostgresEventStore(database.owner_dsn) as store:
             yield store

@@ -1,0 +1,80 @@
+"""The subscription gives every event once and in order, and does not die with its connection."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from horae.infra.eventstore import PostgresEventStore, Subscription
+from tests.contracts.event_store import as_recorded, events_of
+from tests.fixtures.postgres import Database
+
+
+@pytest.fixture
+async def store(database: Database) -> AsyncIterator[PostgresEventStore]:
+    """The worker's store."""
+    async with PostgresEventStore(database.owner_dsn) as store:
+        yield store
+
+
+async def positions(subscription: Subscription, upto: int) -> list[int]:
+    """The positions that come until `upto` has come."""
+    seen: list[int] = []
+    async for batch in subscription:
+        assert 0 < len(batch) <= 500
+        seen += [event.position for event in batch]
+        if seen[-1] >= upto:
+            break
+    return seen
+
+
+async def test_it_gives_what_was_there_and_what_comes(store: PostgresEventStore) -> None:
+    """From the position that was asked for, whole events."""
+    await store.append(events_of(uuid4(), [1, 2]))
+    async with store.subscribe(after=1) as subscription:
+        assert await positions(subscription, 2) == [2]
+        events = events_of(uuid4(), [1])
+        await store.append(events)
+        assert await anext(subscription) == as_recorded(events, 3)
+
+
+async def test_a_long_log_comes_in_batches(store: PostgresEventStore) -> None:
+    """Behind by thousands of events, it catches up without a gap."""
+    await store.append(events_of(uuid4(), range(1, 5001)), lane="bulk")
+    async with store.subscribe() as subscription:
+        assert await positions(subscription, 5000) == list(range(1, 5001))
+
+
+async def test_it_goes_on_after_its_connections_died(store: PostgresEventStore, database: Database) -> None:
+    """Terminated backends cost a pause, no event, and nothing comes twice."""
+    kill = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND usename = 'horae' AND application_name NOT LIKE 'horae-%'"
+    )
+    async with store.subscribe() as subscription:
+        await store.append(events_of(uuid4(), [1]))
+        assert await positions(subscription, 1) == [1]
+        with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
+            for position in (2, 3):
+                assert admin.execute(kill).fetchall()
+                await store.append(events_of(uuid4(), [1]))
+                assert await positions(subscription, position) == [position]
+
+
+async def test_closing_ends_the_iteration(store: PostgresEventStore) -> None:
+    """A consumer that waits for the next batch gets the end, and no connection is left."""
+    async with store.subscribe() as subscription:
+        waiting = asyncio.create_task(positions(subscription, 1))
+        await asyncio.sleep(0)
+        await subscription.close()
+        assert await waiting == []
+    assert [batch async for batch in subscription] == []
+
+
+async def test_a_slow_consumer_can_leave(store: PostgresEventStore) -> None:
+    """Closing does not wait for a consumer that is thousands of events behind."""
+    await store.append(events_of(uuid4(), range(1, 10_001)), lane="bulk")
+    async with store.subscribe() as subscription:
+        assert len(await anext(subscription)) > 0
