@@ -1,0 +1,60 @@
+"""What `horae run` says once it serves: where, with which key, and a first schedule to paste.
+
+Place in the flow: called by the supervisor when `/readyz` answers 200. Everything printed works as printed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from rich.text import Text
+
+from horae import __version__
+from horae.infra.cli.output import console
+from horae.infra.processes.supervisor import Started
+
+
+def announce(started: Started) -> None:
+    """Print it, for people on a terminal with colours, else plain; flushed, since a program may wait for it."""
+    console.print(Text(f"\nHorae {__version__} is ready", style="bold green") + Text(f" ({started.start_s:.1f} s)"))
+    rows = [
+        ("API", started.url),
+        ("Docs", f"{started.url}/docs"),
+        ("API key", f"{started.api_key}{'  (made just now)' if started.first_start else ''}"),
+        ("Data", _shown(started.installation.folder)),
+    ]
+    if started.settings.virtual:
+        rows.append(("Clock", "virtual: it stands still until POST /v1/clock/advance"))
+    for name, value in rows:
+        console.print(Text(f"  {name:<8}", style="bold") + Text(value))
+    console.print(Text("\nA first schedule, released in five seconds to a local file:\n", style="bold"))
+    print(_first_schedule(started))
+    console.print(Text("\nWhat was released:\n", style="bold"))
+    print(f"  tail -f {_shown(started.installation.releases)}")
+    console.print(Text("\nCtrl-C stops everything; the next start resumes.\n"))
+    sys.stdout.flush()
+
+
+def _first_schedule(started: Started) -> str:
+    body = {
+        "recipient": "user-17",
+        "channel": "log:",
+        "content": {"subject": "Hello"},
+        "timing": {"kind": "in", "delay": "PT5S"},
+    }
+    return (
+        f"  curl -sS {started.url}/v1/schedules \\\n"
+        f"    -H 'Authorization: Bearer {started.api_key}' -H 'Content-Type: application/json' \\\n"
+        f"    -d '{json.dumps(body)}'"
+    )
+
+
+def _shown(path: Path) -> str:
+    """As short as it stays right for somebody who reads it where the command was typed."""
+    try:
+        short = path.relative_to(Path.cwd())
+    except ValueError:
+        return str(path)
+    return str(short)

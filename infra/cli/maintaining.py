@@ -1,0 +1,35 @@
+"""`horae rebuild`: the read models made anew from the log."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import typer
+
+from horae.infra import logging
+from horae.infra.cli.output import say, show_json
+from horae.infra.settings import load
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(rebuild)
+
+
+def rebuild(
+    dsn: str | None = typer.Option(None, "--dsn", help="Owner's connection URI; else the POSTGRES_ settings."),
+    data: Path | None = typer.Option(None, "--data", help="Data folder of an embedded installation."),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+) -> None:
+    """Replay the whole log into a shadow copy of the read models, compare the two, and swap them."""
+    loaded = load({"dsn": dsn, "data": data})
+    logging.configure(loaded.settings.log_level, loaded.settings.log_format, "rebuild")
+    from horae.infra.processes.alone import rebuild_read_models
+
+    result = asyncio.run(rebuild_read_models(loaded.settings, embedded=dsn is None))
+    if as_json:
+        show_json(result)
+    else:
+        for name, value in result.items():
+            say(f"{name}  {value}")

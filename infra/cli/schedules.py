@@ -1,0 +1,127 @@
+"""`horae list`, `horae explain`, `horae schedule`: asking the running service about schedules, and for one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from horae.infra.cli.client import ApiKey, AsJson, Data, Url, connect
+from horae.infra.cli.output import say, show_json, table
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("list")(list_schedules)
+    app.command()(explain)
+    app.command()(schedule)
+
+
+def list_schedules(
+    status: str | None = typer.Option(None, "--status", help="Only those that stand so, such as pending."),
+    recipient: str | None = typer.Option(None, "--recipient", help="Only this recipient's."),
+    tag: str | None = typer.Option(None, "--tag", help="Only those with this tag."),
+    limit: int = typer.Option(50, "--limit", "-n", min=1, max=500, help="How many."),
+    url: str | None = Url,
+    api_key: str | None = ApiKey,
+    data: Path | None = Data,
+    as_json: bool = AsJson,
+) -> None:
+    """List schedules, newest first."""
+    with connect(url, api_key, data) as api:
+        page = api.get("/v1/schedules", status=status, recipient=recipient, tag=tag, limit=limit)
+    if as_json:
+        show_json(page)
+        return
+    if not page["items"]:
+        say("No schedules.")
+        return
+    rows = [
+        (item["id"], item["status"], item["recipient"], item["channel"], item.get("next_due_at"))
+        for item in page["items"]
+    ]
+    table(("id", "status", "recipient", "channel", "next due"), rows)
+    if page.get("next"):
+        say(f"There are more: raise --limit (now {limit}) or filter.", "dim")
+
+
+def explain(
+    occurrence: str = typer.Argument(help="Id of an occurrence, or of a schedule (then its latest occurrence)."),
+    url: str | None = Url,
+    api_key: str | None = ApiKey,
+    data: Path | None = Data,
+    as_json: bool = AsJson,
+) -> None:
+    """Say why an occurrence went out when it did, or why it did not."""
+    with connect(url, api_key, data) as api:
+        answer = api.get(f"/v1/occurrences/{_occurrence(api, occurrence)}/explain")
+    if as_json:
+        show_json(answer)
+        return
+    words = answer.get("words") or answer.get("text") or answer.get("story")
+    for line in words if isinstance(words, list) else str(words).splitlines():
+        say(line)
+
+
+def schedule(
+    recipient: str = typer.Argument(help="Your own id of the person."),
+    timing: str | None = typer.Option(None, "--timing", help="A timing as JSON, as in the API."),
+    delay: str | None = typer.Option(None, "--in", help="A delay, such as PT5S."),
+    at: str | None = typer.Option(None, "--at", help="An instant with an offset."),
+    cron: str | None = typer.Option(None, "--cron", help="Five fields; with --zone."),
+    phrase: str | None = typer.Option(None, "--phrase", help="Words; with --zone."),
+    zone: str = typer.Option("recipient", "--zone", help="IANA zone."),
+    channel: str = typer.Option("log:", "--channel", help="log: or webhook:URL"),
+    content: str = typer.Option("{}", "--content", help="JSON that is handed to the channel."),
+    key: str | None = typer.Option(None, "--idempotency-key", help="Makes a repeat of this command harmless."),
+    url: str | None = Url,
+    api_key: str | None = ApiKey,
+    data: Path | None = Data,
+    as_json: bool = AsJson,
+) -> None:
+    """Create a schedule."""
+    given: dict[str, dict[str, Any] | None] = {
+        "--timing": _json(timing, "--timing") if timing is not None else None,
+        "--in": {"kind": "in", "delay": delay, "zone": zone} if delay else None,
+        "--at": {"kind": "at", "at": at} if at else None,
+        "--cron": {"kind": "every", "cron": cron, "zone": zone} if cron else None,
+        "--phrase": {"kind": "phrase", "text": phrase, "zone": zone} if phrase else None,
+    }
+    chosen = [value for value in given.values() if value is not None]
+    if len(chosen) > 1:
+        raise typer.BadParameter(f"give only one of {', '.join(given)}")
+    body = {
+        "recipient": recipient,
+        "channel": channel,
+        "content": _json(content, "--content"),
+        "timing": chosen[0] if chosen else {"kind": "now"},
+    }
+    with connect(url, api_key, data) as api:
+        answer = api.post("/v1/schedules", body, headers={"Idempotency-Key": key} if key else None)
+    if as_json:
+        show_json(answer)
+        return
+    say(f"{answer['id']}  due {answer.get('next_due_at')}")
+
+
+def _occurrence(api: Any, given: str) -> str:
+    """The id itself, or the newest occurrence of the schedule that it names."""
+    from horae.infra.cli.client import Refused
+
+    try:
+        page = api.get(f"/v1/schedules/{given}/occurrences", limit=1)
+    except Refused:
+        return given
+    return page["items"][0]["id"] if page["items"] else given
+
+
+def _json(text: str, option: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{option} is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise typer.BadParameter(f"{option} must be a JSON object")
+    return document

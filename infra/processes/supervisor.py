@@ -1,0 +1,172 @@
+"""`horae run`: PostgreSQL, API and worker as children of one foreground process, started in order and stopped in order.
+
+Place in the flow: CLI -> *here* -> `Cluster`, `prepare` and two `Child`ren. Whatever dies is started again; what we
+acknowledged survives that, because it is in the log. When we die ourselves, by whatever means, none of them outlives
+us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from pydantic import SecretStr
+
+from horae.infra.postgres import API_ROLE, OWNER_ROLE, Cluster, ClusterError
+from horae.infra.processes.assignment import Assignment
+from horae.infra.processes.child import Child
+from horae.infra.processes.installation import Installation, listen
+from horae.infra.processes.lifeline import run_until, stop_requested
+from horae.infra.processes.preparation import prepare
+from horae.infra.processes.probe import until_ready
+from horae.infra.secrets import master_key
+from horae.infra.settings import Settings
+
+_API_STOP_S = 8.0
+_WORKER_STOP_S = 8.0
+_POSTGRES_STOP_S = 10.0
+_POSTGRES_BACKOFF_S = 0.2
+_POSTGRES_LONGEST_BACKOFF_S = 10.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What there is to say once everything answers."""
+
+    url: str
+    api_key: str
+    #: True: the key was made at this start, and is worth showing.
+    first_start: bool
+    start_s: float
+    settings: Settings
+    installation: Installation
+
+
+class Supervisor:
+    """One run of one installation. `announce` is called once, when `/readyz` answers 200."""
+
+    def __init__(self, settings: Settings, announce: Callable[[Started], None], *, began: float | None = None) -> None:
+        self._settings = settings
+        self._announce = announce
+        self._began = time.monotonic() if began is None else began
+        self._installation = Installation(settings.data)
+        self._cluster = Cluster(self._installation.postgres)
+        self._port_used = 0
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT.
+
+        Raises `InUseError`, `SettingsError`, `ClusterError` or `MigrationError` when it cannot start.
+        """
+        stop = stop_requested()
+        settings, installation = self._settings, self._installation
+        installation.lock()
+        with contextlib.closing(listen(settings.host, settings.port)) as listener:
+            configured = settings.encryption_key.get_secret_value() if settings.encryption_key else None
+            key = master_key(configured, installation.folder)
+            given = settings.api_key.get_secret_value() if settings.api_key else None
+            api_key, first_start = installation.api_key(given)
+            self._settings = settings.model_copy(
+                update={"data": installation.folder, "encryption_key": SecretStr(key.hex())}
+            )
+            try:
+                if not await self._start_cluster(stop):
+                    return
+                await prepare(self._with_dsns(), api_key)
+                started = Started(self._url(), api_key, first_start, 0.0, self._settings, installation)
+                await self._serve(stop, listener.fileno(), started)
+            finally:
+                await asyncio.to_thread(self._cluster.stop, _POSTGRES_STOP_S)
+
+    async def _serve(self, stop: asyncio.Event, listen_fd: int, started: Started) -> None:
+        api = Child("api", lambda: self._assignment(listen_fd), _API_STOP_S)
+        worker = Child("worker", lambda: self._assignment(None), _WORKER_STOP_S)
+        self._port_used = self._cluster.port
+        # Stopped in this order: no new requests, then no new work, then nothing to work on.
+        tasks = [
+            asyncio.create_task(api.run(), name="keep-api"),
+            asyncio.create_task(worker.run(), name="keep-worker"),
+            asyncio.create_task(self._keep_cluster([api, worker]), name="keep-postgres"),
+        ]
+        announcing = asyncio.create_task(self._announce_when_ready(started), name="announce")
+        try:
+            await run_until(stop, *tasks)
+        finally:
+            announcing.cancel()
+        _log.info("stopped")
+
+    async def _announce_when_ready(self, started: Started) -> None:
+        await until_ready(started.settings.host, started.settings.port)
+        self._announce(
+            Started(
+                started.url,
+                started.api_key,
+                started.first_start,
+                time.monotonic() - self._began,
+                started.settings,
+                started.installation,
+            )
+        )
+
+    # --- PostgreSQL ---
+
+    async def _start_cluster(self, stop: asyncio.Event) -> bool:
+        """False: we were asked to stop meanwhile, and nothing of it runs any more."""
+        starting = asyncio.create_task(asyncio.to_thread(self._cluster.start))
+        asked = asyncio.create_task(stop.wait())
+        await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        while not starting.done():
+            await asyncio.to_thread(self._cluster.stop, _POSTGRES_STOP_S)
+            await asyncio.wait({starting}, timeout=0.1)
+        if stop.is_set():
+            with contextlib.suppress(ClusterError):
+                starting.result()
+            return False
+        starting.result()
+        return True
+
+    async def _keep_cluster(self, clients: list[Child]) -> None:
+        """Start the server again whenever it ends; clients reconnect by themselves unless its port had to change."""
+        backoff_s = _POSTGRES_BACKOFF_S
+        while True:
+            await asyncio.to_thread(self._cluster.ended.wait)
+            _log.warning("postgres_ended", restart_in_s=backoff_s)
+            await asyncio.sleep(backoff_s)
+            try:
+                await asyncio.to_thread(self._cluster.start)
+            except ClusterError as error:
+                _log.error("postgres_does_not_start", error=str(error))
+                backoff_s = min(backoff_s * 2, _POSTGRES_LONGEST_BACKOFF_S)
+                continue
+            backoff_s = _POSTGRES_BACKOFF_S
+            _log.info("postgres_started", pid=self._cluster.pid)
+            if self._cluster.port != self._port_used:
+                self._port_used = self._cluster.port
+                for client in clients:
+                    client.restart()
+
+    # --- what children are told ---
+
+    def _with_dsns(self) -> Settings:
+        return self._settings.model_copy(
+            update={
+                "dsn": SecretStr(self._cluster.dsn(OWNER_ROLE)),
+                "api_dsn": SecretStr(self._cluster.dsn(API_ROLE)),
+            }
+        )
+
+    def _assignment(self, listen_fd: int | None) -> Assignment:
+        return Assignment(self._with_dsns(), listen_fd, os.getpid())
+
+    def _url(self) -> str:
+        host = self._settings.host
+        shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::", "::1") else host  # noqa: S104
+        return f"http://{shown}:{self._settings.port}"

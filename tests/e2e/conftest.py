@@ -1,0 +1,55 @@
+"""Fixtures of the end-to-end tests: the real processes, and a real receiver."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.harness import Service, descendants
+from tests.e2e.receiver import Receiver
+
+MakeService = Callable[..., Service]
+
+
+@pytest.fixture
+def data_folder() -> Iterator[Path]:
+    """A data folder that PostgreSQL's own user can reach, which pytest's temporary folders are not."""
+    parent = Path(tempfile.mkdtemp(prefix="horae-e2e-"))
+    parent.chmod(0o755)
+    try:
+        yield parent / "data"
+    finally:
+        shutil.rmtree(parent, ignore_errors=True)
+
+
+@pytest.fixture
+async def make_service(data_folder: Path) -> AsyncIterator[MakeService]:
+    """Makes services that are stopped afterwards; `make_service(clock="virtual=...", arguments=(...))`."""
+    made: list[Service] = []
+
+    def make(**options: object) -> Service:
+        folder = data_folder if not made else data_folder.with_name(f"data-{len(made)}")
+        made.append(Service(folder, **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for service in made:
+        await service.stop()
+        assert not descendants(service.pid), service.tail()
+
+
+@pytest.fixture
+async def service(make_service: MakeService) -> Service:
+    """A running service on real time."""
+    return await make_service().start()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A running receiver of webhooks."""
+    async with Receiver() as running:
+        yield running

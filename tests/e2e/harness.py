@@ -1,0 +1,254 @@
+"""The real service as tests run it: `horae run` as a child, on a free port and a data folder of its own.
+
+Waiting is always for something that tells: the banner on standard output, an event of the stream, the end of a process.
+`PATIENCE_S` only bounds what would otherwise hang for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+PATIENCE_S = 60.0
+KEY = "hk_test-key-of-the-default-tenant"
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Service:
+    """One installation that can be started, killed and started again. Give it a folder that everybody may enter."""
+
+    def __init__(self, data: Path, *, clock: str | None = None, arguments: tuple[str, ...] = ()) -> None:
+        self.data = data
+        self.port = free_port()
+        self.clock = clock
+        self.arguments = arguments
+        #: Added to the environment of the next start.
+        self.environment: dict[str, str] = {}
+        self.output: list[str] = []
+        self._process: asyncio.subprocess.Process | None = None
+        self._drain: asyncio.Task[None] | None = None
+
+    # --- life ---
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def log(self) -> Path:
+        """What all processes said on standard error."""
+        return self.data.with_name(f"{self.data.name}.log")
+
+    async def start(self) -> Service:
+        """Start it and return when it says that it is ready. If it ends instead, its log is the error."""
+        process = await self.spawn()
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while line := await process.stdout.readline():
+                    self.output.append(line.decode())
+                    if "Ctrl-C" in self.output[-1]:
+                        break
+                else:
+                    raise AssertionError(f"horae run ended with {await process.wait()}:\n{self.tail()}")
+        except TimeoutError:
+            await self.kill()
+            raise AssertionError(f"horae run was not ready in {PATIENCE_S:g} s:\n{self.tail()}") from None
+        self._drain = asyncio.create_task(self._drained(process.stdout))
+        return self
+
+    async def spawn(self) -> asyncio.subprocess.Process:
+        """Start it and do not wait."""
+        command = [sys.executable, "-m", "horae.infra.cli.main", "run", "--port", str(self.port)]
+        command += ["--data", str(self.data), "--api-key", KEY, "--allow-private-targets", *self.arguments]
+        if self.clock is not None:
+            command += ["--clock", self.clock]
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                env=os.environ | self.environment,
+            )
+        return self._process
+
+    async def stop(self) -> int:
+        """SIGTERM, and the exit code. Raises `AssertionError` with its log if it does not end."""
+        return await self._end(signal.SIGTERM)
+
+    async def kill(self) -> int:
+        """SIGKILL of the supervisor alone."""
+        return await self._end(signal.SIGKILL)
+
+    async def _end(self, number: signal.Signals) -> int:
+        process = self._process
+        if process is None:
+            return 0
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                code = await process.wait()
+        except TimeoutError:
+            raise AssertionError(f"horae run did not end after {number.name}:\n{self.tail()}") from None
+        if self._drain is not None:
+            await self._drain
+        return code
+
+    async def _drained(self, stream: asyncio.StreamReader) -> None:
+        while line := await stream.readline():
+            self.output.append(line.decode())
+
+    def tail(self, lines: int = 60) -> str:
+        """The end of the log, for messages."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return "\n".join([*self.output, *text.splitlines()[-lines:]])
+
+    # --- processes ---
+
+    def family(self) -> dict[str, int]:
+        """Pids of the running parts: supervisor, api, worker, postgres (and every other descendant, by its pid)."""
+        found = {"supervisor": self.pid}
+        for pid in descendants(self.pid):
+            words = _command(pid)
+            if words[-1:] in (["api"], ["worker"]):
+                found[words[-1]] = pid
+            elif words and words[0].endswith("/postgres"):
+                found["postgres"] = pid
+            else:
+                found[str(pid)] = pid
+        return found
+
+    # --- talking ---
+
+    def client(self, key: str = KEY, **options: Any) -> httpx.AsyncClient:
+        """A client with this key."""
+        headers = {"Authorization": f"Bearer {key}"}
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=PATIENCE_S, **options)
+
+    def releases(self) -> list[dict[str, Any]]:
+        """What the channel `log:` has written, in order."""
+        path = self.data / "releases.ndjson"
+        if not path.exists():
+            return []
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+    async def events(self, *, after: int = 0, key: str = KEY) -> AsyncIterator[dict[str, Any]]:
+        """The events after a position, as they come, from the stream; goes on where it was when a connection breaks."""
+        position = after
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                async with self.client(key) as client:
+                    request = client.stream("GET", "/v1/events", headers={"Last-Event-ID": str(position)})
+                    async with request as response:
+                        async for name, identity, data in _server_sent(response):
+                            if identity:
+                                position = int(identity)
+                            if data:
+                                yield {"event": name, "position": position} | json.loads(data)
+
+    async def until(self, wanted: Callable[[dict[str, Any]], bool], count: int = 1, *, after: int = 0) -> list[Any]:
+        """The first `count` events that `wanted` accepts. Raises `AssertionError` with the log if they do not come."""
+        found: list[dict[str, Any]] = []
+        stream = self.events(after=after)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                async for event in stream:
+                    if wanted(event):
+                        found.append(event)
+                    if len(found) == count:
+                        return found
+        except TimeoutError:
+            raise AssertionError(f"only {len(found)} of {count} events came:\n{self.tail()}") from None
+        finally:
+            await stream.aclose()  # type: ignore[attr-defined]
+        raise AssertionError("the stream ended")
+
+    async def create(self, client: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
+        """Create a schedule (default: now, to `log:`), and the answer."""
+        body = {"recipient": "user-1", "channel": "log:", "content": {"n": 1}, "timing": {"kind": "now"}} | fields
+        response = await client.post("/v1/schedules", json=body, headers={"Idempotency-Key": str(uuid4())})
+        assert response.status_code == 201, f"{response.text}\n{self.tail()}"
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+async def ended(pid: int) -> None:
+    """Return when the process is gone, ours or not; at once if it is gone already."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    gone = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(handle, gone.set)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await gone.wait()
+    finally:
+        loop.remove_reader(handle)
+        os.close(handle)
+
+
+def descendants(pid: int) -> list[int]:
+    """Every living process below `pid`, by the parents that /proc names."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                facts = (entry / "stat").read_text().rpartition(")")[2].split()
+                if facts[0] != "Z":
+                    parents[int(entry.name)] = int(facts[1])
+    found: list[int] = []
+    layer = [pid]
+    while layer:
+        layer = [child for child, parent in parents.items() if parent in layer]
+        found += layer
+    return found
+
+
+def _command(pid: int) -> list[str]:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode(errors="replace").split("\0")
+    return []
+
+
+async def _server_sent(response: httpx.Response) -> AsyncIterator[tuple[str, str, str]]:
+    name, identity, data = "message", "", ""
+    async for line in response.aiter_lines():
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        match field:
+            case "event":
+                name = value
+            case "id":
+                identity = value
+            case "data":
+                data += value
+            case "" if not line:
+                yield name, identity, data
+                name, identity, data = "message", "", ""
