@@ -131,6 +131,7 @@ def _changed(fold: Fold, event: Recorded, body: schedule.ScheduleChanged) -> Non
     if not body.next_unchanged:
         # Another timing: what became of the old one's slot is its occurrence's to tell.
         standing.one_off = None
+        standing.skipped = "[]"
         standing.move_to(body.next)
 
 
@@ -154,6 +155,9 @@ def _cancelled(fold: Fold, event: Recorded, _body: schedule.ScheduleCancelled) -
 
 def _slot_changed(fold: Fold, event: Recorded, body: schedule.SlotSkipped | schedule.SlotUnskipped) -> None:
     standing = _asked(fold, event)
+    slots = {(local, fold_) for local, fold_ in json.loads(standing.skipped)}
+    named = {(body.slot.local.isoformat(), body.slot.fold)}
+    standing.skipped = _json(sorted(slots | named if isinstance(body, schedule.SlotSkipped) else slots - named))
     if not body.next_unchanged:
         standing.move_to(body.next)
 

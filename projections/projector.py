@@ -322,6 +322,7 @@ def _standing_columns(row: Standing) -> tuple[Any, ...]:
         row.plan,
         row.zone,
         row.recipient_zone,
+        row.skipped,
         row.open,
         row.one_off,
         row.fired,

@@ -58,6 +58,7 @@ class Standing:
     plan: str | None = None
     zone: str | None = None
     recipient_zone: str | None = None
+    skipped: str = "[]"
     open: int = 0
     one_off: str | None = None
     fired: int = 0
@@ -204,6 +205,7 @@ def standing_of(record: Any) -> Standing:
         plan=record["plan"],
         zone=record["zone"],
         recipient_zone=record["recipient_zone"],
+        skipped=record["skipped"],
         open=record["open"],
         one_off=record["one_off"],
         fired=record["fired"],

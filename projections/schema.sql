@@ -68,6 +68,7 @@ CREATE TABLE standings (
     plan json,
     zone text,                              -- IANA zone of the last plan
     recipient_zone text,                    -- the zone that the next slot took from the recipient
+    skipped json NOT NULL,                  -- slots taken out by hand: [[local, fold], ...]
     open int NOT NULL,                      -- occurrences that have not ended
     one_off text,                           -- of a one-off: the status of its slot's occurrence
     fired int NOT NULL,

@@ -70,18 +70,18 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::uuid[]);
 -- name: write_standings
 -- Where schedules stand.
 INSERT INTO standings (id, tenant, shard, recipient_ref, recurring, priority, status, phase, version, slot, fold, number,
-                       due_at, plan, zone, recipient_zone, open, one_off, fired, missed, created_at, updated_at,
+                       due_at, plan, zone, recipient_zone, skipped, open, one_off, fired, missed, created_at, updated_at,
                        cancelled_at, executed_at, failure_reason, position)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::smallint[], $4::text[], $5::boolean[], $6::smallint[], $7::text[],
                      $8::text[], $9::int[], $10::timestamp[], $11::smallint[], $12::int[], $13::timestamptz[],
-                     $14::json[], $15::text[], $16::text[], $17::int[], $18::text[], $19::int[], $20::int[],
-                     $21::timestamptz[], $22::timestamptz[], $23::timestamptz[], $24::timestamptz[], $25::text[],
-                     $26::bigint[])
+                     $14::json[], $15::text[], $16::text[], $17::json[], $18::int[], $19::text[], $20::int[],
+                     $21::int[], $22::timestamptz[], $23::timestamptz[], $24::timestamptz[], $25::timestamptz[],
+                     $26::text[], $27::bigint[])
 ON CONFLICT (id) DO UPDATE SET
     recurring = excluded.recurring, priority = excluded.priority, status = excluded.status, phase = excluded.phase,
     version = excluded.version, slot = excluded.slot, fold = excluded.fold, number = excluded.number,
     due_at = excluded.due_at, plan = excluded.plan, zone = excluded.zone, recipient_zone = excluded.recipient_zone,
-    open = excluded.open, one_off = excluded.one_off, fired = excluded.fired, missed = excluded.missed,
+    skipped = excluded.skipped, open = excluded.open, one_off = excluded.one_off, fired = excluded.fired, missed = excluded.missed,
     updated_at = excluded.updated_at, cancelled_at = excluded.cancelled_at, executed_at = excluded.executed_at,
     failure_reason = excluded.failure_reason, position = excluded.position;
 

@@ -1,0 +1,57 @@
+"""What the read models answer: one function per question, typed rows, pages by opaque cursors.
+
+Every question about a tenant names that tenant, and is asked inside `tenancy.tenant_connection`, where row-level
+security says the same once more. `find_key`, `applied_position`, `open_owners`, `open_claims` and `count_standings` are
+about the installation.
+"""
+
+from horae.projections.queries.figures import StandingCount, applied_position, count_standings
+from horae.projections.queries.occurrences import (
+    OccurrenceRow,
+    OpenClaim,
+    TimelineEntry,
+    get_occurrence,
+    list_dead_letters,
+    list_occurrences,
+    open_claims,
+    open_owners,
+    recipient_timeline,
+)
+from horae.projections.queries.pages import MAX_PAGE, Page
+from horae.projections.queries.people import KeyRow, RecipientRow, find_key, get_recipient, list_keys
+from horae.projections.queries.schedules import (
+    ScheduleFilters,
+    ScheduleRow,
+    SlotPointer,
+    current_slot,
+    get_schedule,
+    list_schedules,
+)
+
+__all__ = [
+    "MAX_PAGE",
+    "KeyRow",
+    "OccurrenceRow",
+    "OpenClaim",
+    "Page",
+    "RecipientRow",
+    "ScheduleFilters",
+    "ScheduleRow",
+    "SlotPointer",
+    "StandingCount",
+    "TimelineEntry",
+    "applied_position",
+    "count_standings",
+    "current_slot",
+    "find_key",
+    "get_occurrence",
+    "get_recipient",
+    "get_schedule",
+    "list_dead_letters",
+    "list_keys",
+    "list_occurrences",
+    "list_schedules",
+    "open_claims",
+    "open_owners",
+    "recipient_timeline",
+]

@@ -1,0 +1,90 @@
+-- name: applied_position
+-- How far a whole-log feeder has come.
+SELECT position FROM positions WHERE projection = 'core' AND shard = -1;
+
+-- name: count_standings
+-- Schedules of all tenants, by status and priority.
+SELECT status, priority, count FROM count_standings() ORDER BY status, priority;
+
+-- name: get_schedule
+-- One schedule with where it stands.
+SELECT s.*, x.version, x.position, x.status, x.updated_at, x.slot, x.fold, x.number, x.due_at, x.plan, x.zone,
+       x.skipped, x.open, x.fired, x.missed, x.executed_at, x.failure_reason
+FROM schedules AS s JOIN standings AS x ON x.id = s.id
+WHERE s.tenant = $1 AND s.id = $2;
+
+-- name: list_schedules
+-- A page of schedules; the conditions and the order are put together by `queries.schedules`.
+SELECT s.*, x.version, x.position, x.status, x.updated_at, x.slot, x.fold, x.number, x.due_at, x.plan, x.zone,
+       x.skipped, x.open, x.fired, x.missed, x.executed_at, x.failure_reason
+FROM {source}
+WHERE {where}
+ORDER BY {ordering}
+LIMIT $2;
+
+-- name: current_slot
+-- Where a series stands.
+SELECT version, phase, slot, fold, number, due_at, plan FROM standings WHERE tenant = $1 AND id = $2;
+
+-- name: get_occurrence
+-- One occurrence; its slot, known from its id, leaves one partition.
+SELECT o.*, s.recipient, s.channel
+FROM occurrences AS o JOIN schedules AS s ON s.id = o.schedule
+WHERE o.tenant = $1 AND o.id = $2 AND o.slot = $3;
+
+-- name: list_occurrences
+-- A page of occurrences; the conditions and the order are put together by `queries.occurrences`.
+SELECT o.*, s.recipient, s.channel
+FROM occurrences AS o JOIN schedules AS s ON s.id = o.schedule
+WHERE {where}
+ORDER BY {ordering}
+LIMIT $1;
+
+-- name: recipient_timeline
+-- Occurrences and coming slots, merged by due instant; each half is cut before they are merged.
+SELECT * FROM (
+    (SELECT o.due_at, o.schedule, o.id AS occurrence, o.slot, o.fold, o.status, s.channel, o.priority, o.reason,
+            o.ended_at
+     FROM occurrences AS o JOIN schedules AS s ON s.id = o.schedule
+     WHERE o.tenant = $1 AND o.recipient_ref = $2 AND {occurrences}
+     ORDER BY o.due_at {direction}, o.id {direction} LIMIT $3)
+    UNION ALL
+    (SELECT d.due_at, d.schedule, d.occurrence, d.slot, d.fold, 'pending', s.channel, d.priority, NULL, NULL
+     FROM standings AS x
+     JOIN due AS d ON d.key = x.id
+     JOIN schedules AS s ON s.id = x.id
+     WHERE x.tenant = $1 AND x.recipient_ref = $2 AND x.due_at IS NOT NULL AND {slots}
+     ORDER BY d.due_at {direction}, d.occurrence {direction} LIMIT $3)
+) AS entries
+ORDER BY due_at {direction}, occurrence {direction}
+LIMIT $3;
+
+-- name: open_owners
+-- Who has open attempts.
+SELECT DISTINCT owner FROM occurrences WHERE status = 'executing' AND owner IS NOT NULL ORDER BY owner;
+
+-- name: open_claims
+-- The open attempts of one incarnation.
+SELECT id, version, attempts, owner, tenant, shard, schedule, claimed_at FROM occurrences
+WHERE status = 'executing' AND owner = $1 AND id > $2
+ORDER BY id
+LIMIT $3;
+
+-- name: get_recipient
+-- One profile.
+SELECT tenant, id, recipient_ref, zone, locale, attributes, version, created_at, updated_at, position
+FROM recipients WHERE tenant = $1 AND id = $2;
+
+-- name: find_key
+-- The key that is presented.
+SELECT id, tenant, sha256, prefix, label, scope, created_at, expires_at, revoked_at, rotated_from, successor, version,
+       position
+FROM api_keys WHERE sha256 = $1;
+
+-- name: list_keys
+-- A page of a tenant's keys.
+SELECT id, tenant, sha256, prefix, label, scope, created_at, expires_at, revoked_at, rotated_from, successor, version,
+       position
+FROM api_keys AS k WHERE {where}
+ORDER BY k.created_at DESC, k.id DESC
+LIMIT $1;
