@@ -200,6 +200,8 @@ class _Reads:
             try:
                 return await attempt()
             except _INTERRUPTED as error:
+                if isinstance(error, asyncpg.DataError):  # an argument that does not fit, not an interruption
+                    raise
                 if asyncio.get_running_loop().time() - started > self._patience_s:
                     raise Unavailable(f"the event log does not answer ({error})", hint="Try again later.") from error
             await asyncio.sleep(wait_s)

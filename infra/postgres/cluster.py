@@ -106,8 +106,8 @@ class Cluster:
             return
         deadline = time.monotonic() + self._start_timeout_s
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
             user = server_user(self._data)
+            self._make_folder(user)
             binaries = _binaries()
             if not user.may_run(binaries / "postgres"):
                 user.require_way_to(binaries, "its programs in")
@@ -173,6 +173,14 @@ class Cluster:
             conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     # --- making ---
+
+    def _make_folder(self, user: ServerUser) -> None:
+        """Make what is missing of the way, open to the server's user whatever our umask is."""
+        missing = [step for step in (self._folder, *self._folder.parents) if not step.exists()]
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if not user.is_us:
+            for step in missing:
+                step.chmod(0o711)
 
     def _take_lock(self) -> None:
         if self._lock is not None:
@@ -249,7 +257,7 @@ class Cluster:
     def _clear_leftovers(self, deadline: float) -> None:
         """Stop a server that an earlier, killed Horae left running, so that ours starts with our settings."""
         number = signal.SIGINT
-        asked_at = 0.0
+        asked_at = float("-inf")
         while (pid := leftovers.orphan(self._data)) is not None:
             now = time.monotonic()
             if now > deadline:

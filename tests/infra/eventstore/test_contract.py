@@ -7,15 +7,18 @@ from unittest import mock
 
 import pytest
 
-# The suite's module also tests ciphers, whose package we do not install: nothing here uses them.
-with mock.patch.dict(sys.modules, {"eventsourcing.cipher": mock.MagicMock()}):
-    from eventsourcing.tests.persistence import ApplicationRecorderTestCase, NonInterleavingNotificationIDsBaseCase
-
 from horae.commands.ports import EventStore
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.eventstore.recorder import Recorder, make_datastore
 from tests.contracts.event_store import EventStoreContract
 from tests.fixtures.postgres import Database
+
+# The suite's module also tests ciphers, whose package we do not install: nothing here uses them.
+sys.modules["eventsourcing.cipher"] = mock.MagicMock()
+try:
+    from eventsourcing.tests.persistence import ApplicationRecorderTestCase, NonInterleavingNotificationIDsBaseCase
+finally:
+    del sys.modules["eventsourcing.cipher"]
 
 
 class TestPostgresEventStore(EventStoreContract):

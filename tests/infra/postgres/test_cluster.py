@@ -136,6 +136,20 @@ def test_a_folder_that_the_servers_user_cannot_reach_is_refused(folder: Path) ->
     assert barred.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another user")
+def test_folders_that_it_makes_are_open_to_the_servers_user(folder: Path) -> None:
+    """A strict umask is no obstacle: the way is ours, the data and the passwords stay closed."""
+    umask = os.umask(0o077)
+    cluster = Cluster(folder / "deep" / "down", durable=False)
+    try:
+        cluster.start()
+        cluster.stop()
+    finally:
+        os.umask(umask)
+    assert (folder / "deep").stat().st_mode & 0o777 == 0o711
+    assert (folder / "deep" / "down" / "data").stat().st_mode & 0o777 == 0o700
+
+
 def test_no_answer_in_time_is_an_error(folder: Path) -> None:
     """A start that takes longer than allowed ends with an error and no server left behind."""
     cluster = Cluster(folder, durable=False, start_timeout_s=0.0)
