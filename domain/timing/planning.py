@@ -136,8 +136,10 @@ def preview(timing: Timing, count: int, ctx: Context, after: datetime | None = N
     `errors.Invalid` for a timing that `normalise` would refuse for itself.
     """
     base = ctx.now if after is None else after.astimezone(UTC)
-    if not FIRST_YEAR <= base.year <= LAST_YEAR:
-        raise errors.Invalid(f"The year is outside {FIRST_YEAR} to {LAST_YEAR}.", field="after", value=base.isoformat())
+    if not FIRST_YEAR < base.year <= LAST_YEAR:
+        raise errors.Invalid(
+            f"The year is outside {FIRST_YEAR + 1} to {LAST_YEAR}.", field="after", value=base.isoformat()
+        )
     if not _is_settled(timing):
         then = Context(base, ctx.schedule_id, ctx.default_zone, ctx.recipient_zone, ctx.exceptions)
         timing = _settle(timing, then)

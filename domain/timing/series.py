@@ -137,8 +137,11 @@ class ElapsedSource:
 
     def later(self, instant: datetime) -> Found | None:
         """See `Source.later`."""
-        due = self.origin + max((instant - self.origin) // self.step + 1, 0) * self.step
-        if due.year > LAST_YEAR:
+        try:
+            due = self.origin + max((instant - self.origin) // self.step + 1, 0) * self.step
+        except OverflowError:
+            return None  # past the end of the calendar
+        if due.year > LAST_YEAR + 1:
             return None
         local, fold = to_local(due, self._zone)
         branch: Branch = "normal"
@@ -169,7 +172,9 @@ class Series:
     def later(self, instant: datetime) -> Found | None:
         """The first slot after an instant, the count left aside."""
         found = self.source.later(max(instant, self.begin))
-        return found if found is not None and (self.end is None or found.due <= self.end) else None
+        if found is None or found.local.year > LAST_YEAR or (self.end is not None and found.due > self.end):
+            return None
+        return found
 
     def numbered(self, instant: datetime) -> tuple[Found, int | None] | None:
         """The first slot after an instant and, where slots are counted, its ordinal from 1."""

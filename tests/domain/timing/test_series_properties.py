@@ -1,0 +1,144 @@
+"""What holds for every recurring timing, near clock changes above all."""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta
+from itertools import pairwise, takewhile
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from horae.domain import timing as t
+from tests.domain.timing.cases import take, walk
+from tests.domain.timing.strategies import series
+
+N = 60
+Case = tuple[t.Every, t.Context]
+
+
+def _nominal(slot: t.Next) -> float:
+    return (slot.due_at - timedelta(seconds=slot.plan.jitter_s)).timestamp()
+
+
+@pytest.mark.covers("REC-29", "TZ-02", "TZ-29")
+@given(series())
+def test_slots_strictly_increase(case: Case) -> None:
+    """Every slot is due later than the one before it, jitter aside, and no identity comes twice."""
+    slots = take(*case, N)
+    assert all(_nominal(a) < _nominal(b) for a, b in pairwise(slots))
+    assert len({slot.slot for slot in slots}) == len(slots)
+
+
+@given(series(), st.integers(0, N - 1))
+def test_a_walk_resumes_from_any_slot(case: Case, i: int) -> None:
+    """What follows a slot does not depend on how the slot was reached, nor on its due instant."""
+    timing, ctx = case
+    slots = take(timing, ctx, N + 1)
+    if i + 1 >= len(slots):
+        return
+    moved = slots[i].model_copy(update={"due_at": slots[i].due_at + timedelta(minutes=7), "number": None})
+    assert t.following(timing, slots[i], ctx) == slots[i + 1]
+    assert t.following(timing, moved, ctx) == slots[i + 1]
+
+
+@pytest.mark.covers("REC-19", "REC-20")
+@given(series(), st.integers(1, N))
+def test_a_preview_is_the_walk(case: Case, n: int) -> None:
+    """Previewing n slots gives the first n of the walk, also when it begins at a slot of the walk."""
+    timing, ctx = case
+    slots = take(timing, ctx, N + 1)
+    assert t.preview(timing, n, ctx).slots == slots[:n]
+    if timing.jitter is None:
+        assert t.preview(timing, n, ctx, after=slots[0].due_at).slots == slots[1 : n + 1]
+
+
+@given(series(), st.integers(-(10**5), 10**6))
+def test_after_is_the_first_that_is_due_later(case: Case, seconds: int) -> None:
+    """`after` gives the first slot of the walk, in the series' order, whose due instant is later."""
+    timing, ctx = case
+    instant = ctx.now + timedelta(seconds=max(seconds, 0))
+    slots = take(timing, ctx, 300)
+    wanted = next((slot for slot in slots if slot.due_at > instant), None)
+    if wanted is not None:
+        assert t.after(timing, instant, ctx) == wanted
+
+
+@given(series())
+def test_find_knows_its_own_slots_and_no_others(case: Case) -> None:
+    """`find` gives each slot of the walk as the walk gave it; other times and folds are not slots."""
+    timing, ctx = case
+    slots = take(timing, ctx, N)
+    own = {slot.slot for slot in slots}
+    for slot in slots:
+        assert t.find(timing, slot.slot, ctx) == slot
+        other = t.Slot(local=slot.slot.local + timedelta(seconds=1), fold=slot.slot.fold)
+        assert t.find(timing, other, ctx) is None
+        twin = t.Slot(local=slot.slot.local, fold=1 - slot.slot.fold)
+        assert twin in own or t.find(timing, twin, ctx) is None
+
+
+@given(series(jitter=False))
+def test_a_normal_slot_is_what_the_clock_on_the_wall_shows(case: Case) -> None:
+    """Except for moved ones, the due instant read in the zone is the slot, fold included."""
+    timing, ctx = case
+    for slot in take(timing, ctx, N):
+        wall = slot.due_at.astimezone(ZoneInfo(slot.plan.zone))
+        if slot.plan.branch == "gap_shifted":
+            assert wall.replace(tzinfo=None, fold=0) > slot.slot.local
+        else:
+            assert (wall.replace(tzinfo=None, fold=0), wall.fold) == (slot.slot.local, slot.slot.fold)
+
+
+@given(series(), st.sets(st.integers(0, 20)))
+def test_exceptions_leave_out_exactly_their_slots(case: Case, skipped: set[int]) -> None:
+    """Skipped slots vanish from the walk and show in the preview; the others keep their number and instant."""
+    timing, ctx = case
+    slots = take(timing, ctx, 40)
+    gone = frozenset(slots[i].slot for i in skipped)
+    without = t.Context(ctx.now, ctx.schedule_id, exceptions=gone)
+    kept = [slot for slot in slots if slot.slot not in gone]
+    assert take(timing, without, len(kept)) == kept
+    shown = t.preview(timing, len(kept), without)
+    assert {s.slot for s in shown.skipped if s.reason.code == "skipped"} == gone
+    assert all(t.find(timing, slot, without) is not None for slot in gone)
+
+
+@pytest.mark.covers("REC-05")
+@given(series(jitter=False), st.integers(1, 30))
+def test_a_count_ends_the_series(case: Case, count: int) -> None:
+    """With a count of n the series has the first n slots, numbered from 1, and then ends."""
+    timing, ctx = case
+    uncounted = timing.model_copy(update={"count": None})
+    # The count begins with the series, not with the present.
+    beginning = t.Context(ctx.now - timedelta(days=30), ctx.schedule_id)
+    slots = take(uncounted, beginning, count)
+    numbered = take(timing.model_copy(update={"count": count}), beginning, count + 1)
+    assert [n.slot for n in numbered] == [n.slot for n in slots]
+    assert [n.number for n in numbered] == list(range(1, count + 1))
+
+
+@pytest.mark.covers("REC-05")
+@settings(max_examples=40)
+@given(series(jitter=False), st.integers(0, 10))
+def test_an_end_cuts_the_series_and_nothing_else(case: Case, days: int) -> None:
+    """Slots with an end date are those of the endless series up to the end of that local day."""
+    timing, ctx = case
+    end = (ctx.now + timedelta(days=days)).date()
+    midnight_after = t.At(local=f"{end + timedelta(days=1)}T00:00", zone=timing.zone)
+    bound = t.preview(midnight_after, 1, ctx).slots[0].due_at
+    wanted = list(takewhile(lambda n: n.due_at < bound, take(timing, ctx, 2000)))
+    assert list(walk(timing.model_copy(update={"ends_at": end}), ctx)) == wanted
+
+
+@settings(max_examples=50)
+@given(series())
+def test_jitter_is_fixed_and_bounded(case: Case) -> None:
+    """Jitter lies between nothing and its width, and is the same whenever it is asked."""
+    timing, ctx = case
+    slots = take(timing, ctx, 20)
+    assert slots == take(timing, ctx, 20)
+    width = timing.jitter or timedelta(0)
+    assert all(0 <= slot.plan.jitter_s <= width.total_seconds() for slot in slots)
+    assert all(slot.due_at.tzinfo is UTC for slot in slots)
