@@ -12,6 +12,7 @@ from uuid import UUID
 from horae.commands.context import Answer, Call, event_id_for, find_repeat, meta_of, mismatch, until_no_conflict
 from horae.commands.ports import Clock, EventStore, Ids
 from horae.domain import key as k
+from horae.domain.draft import check_reason
 from horae.domain.envelope import NewEvent, Recorded
 from horae.domain.errors import Invalid, NotFound
 from horae.domain.ids import derived_id, shard_of
@@ -113,7 +114,7 @@ class Keys:
 
     async def revoke(self, call: Call, key: UUID, *, reason: str | None = None) -> Answer[k.Key]:
         """End the key now. Raises `NotFound`."""
-        refuse_unstorable(reason, "reason")
+        check_reason(reason)
 
         async def attempt() -> Answer[k.Key]:
             events = await self._load(call.tenant, key)

@@ -19,7 +19,7 @@ from horae.commands.recipients import Recipients
 from horae.commands.series import stand
 from horae.domain import schedule as s
 from horae.domain import timing as t
-from horae.domain.draft import Patch, check_fields
+from horae.domain.draft import Patch, check_fields, check_reason
 from horae.domain.envelope import NewEvent, Recorded
 from horae.domain.errors import Unavailable
 from horae.domain.ids import shard_of
@@ -62,7 +62,7 @@ class Schedules(Creation, ScheduleHistory):
 
         async def decider(state: s.Schedule, context: t.Context) -> Decision:
             current, expects = s.NOT_READ, NOTHING_EXPECTED
-            moves = patch.timing is not None and s.moves(patch.timing, state)
+            moves = patch.timing is not None and s.moves(patch.timing, state, context)
             if moves or not state.recurring:
                 current, expects = await self._stand(call, state, context)
             command = s.Change(
@@ -78,6 +78,7 @@ class Schedules(Creation, ScheduleHistory):
         self, call: Call, schedule: UUID, *, reason: str | None = None, if_match: int | None = None
     ) -> Answer[s.Schedule]:
         """Let nothing of it fire until it is resumed. Raises `NotFound`, `VersionMismatch`, `Conflict`."""
+        check_reason(reason)
         command = s.Pause(if_match=if_match, reason=reason, request_digest=call.digest)
         return await self._with_claimed(call, await self._ask(call, "pause", schedule, _just(command)))
 
@@ -85,6 +86,7 @@ class Schedules(Creation, ScheduleHistory):
         self, call: Call, schedule: UUID, *, reason: str | None = None, if_match: int | None = None
     ) -> Answer[s.Schedule]:
         """Let nothing of it fire any more. Raises `NotFound`, `VersionMismatch`."""
+        check_reason(reason)
         command = s.Cancel(if_match=if_match, reason=reason, request_digest=call.digest)
         return await self._with_claimed(call, await self._ask(call, "cancel", schedule, _just(command)))
 
@@ -95,6 +97,7 @@ class Schedules(Creation, ScheduleHistory):
 
         Raises `NotFound`, `VersionMismatch`, `Conflict`.
         """
+        check_reason(reason)
 
         async def decider(state: s.Schedule, context: t.Context) -> Decision:
             current, expects = s.NOT_READ, NOTHING_EXPECTED
@@ -112,6 +115,7 @@ class Schedules(Creation, ScheduleHistory):
 
         Raises `NotFound`, `Conflict` unless the schedule is active.
         """
+        check_reason(reason)
         trigger = self._new_id(call, f"trigger:{schedule}")
 
         async def decider(_state: s.Schedule, context: t.Context) -> Decision:

@@ -32,6 +32,8 @@ ChannelText = Annotated[str, StringConstraints(min_length=1, max_length=CHANNEL_
 PriorityNumber = Annotated[int, Field(ge=1, le=5, description="1 low, 2 normal, 3 high, 4 urgent, 5 critical.")]
 Tags = Annotated[tuple[Tag, ...], Field(max_length=TAGS_LIMIT)]
 
+#: The most characters of a reason.
+REASON_LIMIT = 500
 #: The longest `expires_after`.
 MAX_EXPIRY = timedelta(days=5 * 366)
 
@@ -122,4 +124,16 @@ def check_size(value: object, field: str, limit: int) -> None:
             field=field,
             value=f"{size} bytes",
             hint="Send a reference to what is large.",
+        )
+
+
+def check_reason(reason: str | None) -> None:
+    """Refuse a client's reason for a command that cannot be stored or is no sentence. Raises `Invalid`."""
+    refuse_unstorable(reason, "reason")
+    if reason is not None and len(reason) > REASON_LIMIT:
+        raise Invalid(
+            f"The reason has more than {REASON_LIMIT} characters.",
+            field="reason",
+            value=f"{len(reason)} characters",
+            hint="Say it in a sentence.",
         )

@@ -20,6 +20,8 @@ TAG_LIMIT = 64
 TAGS_LIMIT = 32
 RECIPIENT_LIMIT = 256
 CHANNEL_LIMIT = 2048
+#: How deep free JSON may be nested; parsers and stores downstream recurse.
+DEPTH_LIMIT = 64
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=TAG_LIMIT)]
 
@@ -40,12 +42,16 @@ class Personal(Value):
         return tuple(dict.fromkeys(tags))
 
 
-def refuse_unstorable(value: object, field: str) -> None:
-    """Refuse text that some store downstream cannot hold (U+0000, lone surrogates, NaN), before it is accepted.
+def refuse_unstorable(value: object, field: str, depth: int = 0) -> None:
+    """Refuse what some store downstream cannot hold (U+0000, lone surrogates, NaN, endless nesting) at the door.
 
     Whatever the API accepts every projection must apply: PostgreSQL's jsonb has no U+0000, UTF-8 no surrogates.
     Raises `Invalid` naming the innermost field.
     """
+    if depth > DEPTH_LIMIT:
+        raise Invalid(
+            f"The JSON is nested more than {DEPTH_LIMIT} deep.", field=field[:80], hint="Send it flatter, or as text."
+        )
     match value:
         case str():
             bad = next((c for c in value if c == "\x00" or "\ud800" <= c <= "\udfff"), None)
@@ -58,11 +64,13 @@ def refuse_unstorable(value: object, field: str) -> None:
                 )
         case dict():
             for key, item in value.items():
-                refuse_unstorable(key, field)
-                refuse_unstorable(item, f"{field}.{key}" if isinstance(key, str) and key.isprintable() else field)
+                refuse_unstorable(key, field, depth + 1)
+                refuse_unstorable(
+                    item, f"{field}.{key}" if isinstance(key, str) and key.isprintable() else field, depth + 1
+                )
         case list() | tuple():
             for index, item in enumerate(value):
-                refuse_unstorable(item, f"{field}[{index}]")
+                refuse_unstorable(item, f"{field}[{index}]", depth + 1)
         case bool() | None:
             return
         case float() if not math.isfinite(value):

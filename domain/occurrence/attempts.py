@@ -29,7 +29,8 @@ def start_attempt(command: StartAttempt, state: Occurrence | None) -> list[AnyOc
     if schedule.status is Status.PAUSED:
         return []
     expires_after = schedule.definition.expires_after
-    if expires_after is not None and state.due_at is not None and command.now > state.due_at + expires_after:
+    lives_from = state.replayed_at or state.due_at
+    if expires_after is not None and lives_from is not None and command.now > lives_from + expires_after:
         reason = "expired before its next attempt"
         return [OccurrenceEnded(**common, outcome=Outcome.EXPIRED, reason=reason, attempt=state.attempt)]
     return [AttemptStarted(**common, schedule_version=schedule.version, attempt=state.attempt + 1, owner=command.owner)]

@@ -27,6 +27,7 @@ from horae.domain.occurrence.events import (
 from horae.domain.occurrence.facts import facts_of
 from horae.domain.occurrence.firing import fire, obey_rule
 from horae.domain.occurrence.state import Occurrence, Phase
+from horae.domain.schedule import Status
 
 
 def decide(command: Command, state: Occurrence | None) -> list[AnyOccurrenceEvent]:
@@ -64,6 +65,13 @@ def _replay(command: Replay, state: Occurrence | None) -> list[AnyOccurrenceEven
             field="occurrence",
             value=now,
             hint="Only dead-lettered and unknown ones can be replayed.",
+        )
+    if command.schedule.status is Status.CANCELLED:
+        raise Conflict(
+            "The schedule is cancelled, so nothing of it is sent any more.",
+            field="status",
+            value="cancelled",
+            hint="Clone the schedule.",
         )
     return [
         OccurrenceReplayed(

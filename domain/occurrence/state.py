@@ -56,6 +56,8 @@ class Occurrence:
     failed: int = 0
     lost: int = 0
     outcome: Outcome | None = None
+    #: When somebody last asked for it again; its time to live counts from there.
+    replayed_at: datetime | None = None
     #: When it is to be looked at again (deferred, retrying).
     wake_at: datetime | None = None
 
@@ -110,7 +112,9 @@ def evolve(state: Occurrence | None, occurrence: UUID, event: AnyOccurrenceEvent
                 )
             return replace(state, phase=Phase.ENDED, outcome=event.outcome, owner=None, wake_at=None)
         case OccurrenceReplayed():
-            return replace(state, phase=Phase.RETRYING, failed=0, lost=0, wake_at=event.due_at)
+            return replace(
+                state, phase=Phase.RETRYING, failed=0, lost=0, replayed_at=event.due_at, wake_at=event.due_at
+            )
         case SlotPassed() | DeliveryReported():
             return state
         case _ as never:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from horae.domain import timing as t
@@ -23,7 +24,7 @@ from horae.domain.schedule.events import (
     SlotUnskipped,
     Status,
 )
-from horae.domain.schedule.state import Schedule
+from horae.domain.schedule.state import Schedule, same_rule
 
 
 def create(command: Create) -> ScheduleCreated:
@@ -102,24 +103,22 @@ def _change(command: Change, state: Schedule) -> list[ScheduleEvent]:
     _check_open(state, "changed")
     if command.current.begun:
         raise _begun(state, command.context)
-    personal = state.personal.model_copy(
-        update={k: v for k, v in command.changes.items() if k in Personal.model_fields and k != "recipient"}
-    )
-    definition = state.definition.model_copy(
-        update={k: v for k, v in command.changes.items() if k in Definition.model_fields and k != "timing"}
+    new_timing = command.changes.get("timing")
+    given = {name: value for name, value in command.changes.items() if name not in ("timing", "recipient")}
+    personal = Personal(**{name: given.get(name, getattr(state.personal, name)) for name in Personal.model_fields})
+    definition = Definition(
+        **{name: given.get(name, getattr(state.definition, name)) for name in Definition.model_fields}
     )
     next_: t.Next | None = None
-    # The context's exceptions belong to the old timing's slots.
-    context = replace(command.context, exceptions=frozenset())
-    new_timing = command.changes.get("timing")
-    if new_timing is not None and moves(new_timing, state):
+    if new_timing is not None and moves(new_timing, state, command.context):
         if state.recurring and state.status is Status.ACTIVE and command.current.next is None:
             raise Conflict(
                 "The series has ended.", field="status", value="completed", hint="Clone it with a new timing."
             )
-        timing = t.normalise(new_timing, context)
+        timing = _renewed(new_timing, state, command.context)
         definition = definition.model_copy(update={"timing": timing})
-        next_ = t.first(timing, context)
+        exceptions = state.exceptions if same_rule(timing, state.timing) else frozenset()
+        next_ = t.first(timing, replace(command.context, exceptions=exceptions))
         if next_ is None:
             raise Invalid("The new timing has no slot from now on.", field="timing", hint="Choose a later end.")
     changed = tuple(
@@ -143,13 +142,20 @@ def _change(command: Change, state: Schedule) -> list[ScheduleEvent]:
     ]
 
 
-def moves(new: t.Timing, state: Schedule) -> bool:
-    """Does a client that sends the timing `new` ask for something else than what the schedule already does?"""
-    old = state.timing
-    if isinstance(new, t.Every) and isinstance(old, t.Every):
-        # The anchor that was filled in at creation stays: else every PATCH would shift an interval.
-        new = new.model_copy(update={"anchor": old.anchor})
-    return new != old
+def moves(new: t.Timing, state: Schedule, context: t.Context) -> bool:
+    """Does a client that sends the timing `new` ask for something else than what the schedule already does?
+
+    Raises `Invalid` for a timing that makes no sense.
+    """
+    return new != state.timing and _renewed(new, state, context) != state.timing
+
+
+def _renewed(new: t.Timing, state: Schedule, context: t.Context) -> t.Timing:
+    """The timing `new`, normalised; while its rule stays, it counts from where the series began."""
+    timing = t.normalise(new, context)
+    if isinstance(timing, t.Every) and isinstance(state.timing, t.Every) and same_rule(timing, state.timing):
+        return timing.model_copy(update={"anchor": state.timing.anchor})
+    return timing
 
 
 def one_off_slot(state: Schedule, context: t.Context) -> t.Next:
@@ -185,8 +191,8 @@ def _resume(command: Resume, state: Schedule) -> list[ScheduleEvent]:
     if state.status is Status.ACTIVE:
         return []
     # A one-off that was held back goes out late, overdue or not.
-    following = t.after(state.timing, command.context.now, command.context) if state.recurring else None
-    next_ = following if state.recurring else command.current.next
+    context = replace(command.context, exceptions=state.exceptions)
+    next_ = t.after(state.timing, context.now, context) if state.recurring else command.current.next
     return [ScheduleResumed(next=next_, reason=command.reason, request_digest=command.request_digest)]
 
 
@@ -220,9 +226,9 @@ def _skip(command: Skip, state: Schedule) -> list[ScheduleEvent]:
         return []
     occurrence = occurrence_id(state.id, command.slot.local, command.slot.fold)
     current = command.current.next
-    if state.status is Status.ACTIVE and (current is None or planned.due_at < current.due_at):
+    if state.status is Status.ACTIVE and (current is None or _before(planned, current)):
         raise AlreadyClaimed(
-            "The slot has already fired or is on its way.",
+            "The slot lies behind the series: it has fired, is on its way, or was passed over.",
             field="slot",
             value=command.slot.local.isoformat(),
             hint="Only slots to come can be skipped.",
@@ -255,7 +261,7 @@ def _unskip(command: Unskip, state: Schedule) -> list[ScheduleEvent]:
             hint="Trigger the schedule instead.",
         )
     current = command.current.next
-    earlier = state.status is Status.ACTIVE and (current is None or planned.due_at < current.due_at)
+    earlier = state.status is Status.ACTIVE and (current is None or _before(planned, current))
     return [
         SlotUnskipped(
             slot=command.slot,
@@ -265,6 +271,15 @@ def _unskip(command: Unskip, state: Schedule) -> list[ScheduleEvent]:
             request_digest=command.request_digest,
         )
     ]
+
+
+def _before(one: t.Next, other: t.Next) -> bool:
+    """In the series' own order: jitter may turn the order of the due instants round."""
+    return _nominal(one) < _nominal(other)
+
+
+def _nominal(slot: t.Next) -> datetime:
+    return slot.due_at - timedelta(seconds=slot.plan.jitter_s)
 
 
 def _slot_of_series(slot: t.Slot, state: Schedule, context: t.Context) -> t.Next:

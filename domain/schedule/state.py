@@ -78,11 +78,15 @@ def evolve(state: Schedule | None, schedule: UUID, event: ScheduleEvent) -> Sche
     state = replace(state, version=state.version + 1)
     match event:
         case ScheduleChanged():
-            state = replace(state, personal=event.personal, definition=event.definition)
-            if event.next_unchanged:
-                return state
-            # Exceptions belong to the slots of the old timing.
-            return replace(state, next=event.next, exceptions=frozenset())
+            # Exceptions are slots of the rule: another rule has other slots.
+            same = same_rule(event.definition.timing, state.timing)
+            return replace(
+                state,
+                personal=event.personal,
+                definition=event.definition,
+                next=state.next if event.next_unchanged else event.next,
+                exceptions=state.exceptions if same else frozenset(),
+            )
         case SchedulePaused():
             return replace(state, status=Status.PAUSED)
         case ScheduleResumed():
@@ -99,3 +103,12 @@ def evolve(state: Schedule | None, schedule: UUID, event: ScheduleEvent) -> Sche
             return replace(state, triggers={**state.triggers, event.occurrence: event.at})
         case _ as never:
             assert_never(never)
+
+
+def same_rule(one: t.Timing, other: t.Timing) -> bool:
+    """Do both name the same slots, as far as they reach (ends, jitter and what becomes of missed ones may differ)?"""
+    if not isinstance(one, t.Every) or not isinstance(other, t.Every):
+        return one == other
+    return all(
+        getattr(one, name) == getattr(other, name) for name in ("cron", "rrule", "interval", "zone", "starts_at")
+    )
