@@ -76,7 +76,8 @@ def test_find_knows_its_own_slots_and_no_others(case: Case) -> None:
         other = t.Slot(local=slot.slot.local + timedelta(seconds=1), fold=slot.slot.fold)
         assert t.find(timing, other, ctx) is None
         twin = t.Slot(local=slot.slot.local, fold=1 - slot.slot.fold)
-        assert twin in own or t.find(timing, twin, ctx) is None
+        found = t.find(timing, twin, ctx)  # a first passing may lie before the present
+        assert twin in own or found is None or found.due_at <= ctx.now
 
 
 @given(series(jitter=False))

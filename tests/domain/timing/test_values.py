@@ -33,7 +33,7 @@ def test_spans_read_back_as_they_were_written(years: int, months: int, days: int
 
 @pytest.mark.parametrize(
     "text",
-    ["", "P", "PT", "P1DT", "1D", "P-1D", "-P1D", "P1H", "PT1D", "PT1.S", "P1.5D", "p1d", "PT1M30", "P١D", 5, None],
+    ["", "P", "PT", "P1DT", "1D", "P-1D", "-P1D", "P1H", "PT1D", "PT1.S", "P1.5D", "p1d", "PT1M30", "P١D", 5],
 )
 def test_what_is_no_duration_is_refused_with_examples(text: object) -> None:
     """Half-written, negative and foreign forms are refused; the message shows right ones."""
@@ -126,7 +126,7 @@ def test_zone_data_comes_from_the_wheel() -> None:
                 "starts_at": "2026-12-01",
                 "ends_at": "2027-01-01",
             },
-            "every 6 hours in UTC, from 2026-12-01, until 2027-01-01",
+            "every hour in UTC, from 2026-12-01, until 2027-01-01",
         ),
     ],
 )
