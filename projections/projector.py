@@ -48,6 +48,8 @@ class Applied:
     events: int = 0
     #: How many were put behind a parked event.
     parked: int = 0
+    #: True at the start of a feed: changes before this may have been missed, so load the due index again.
+    reset: bool = False
 
 
 class Projector:
@@ -56,8 +58,9 @@ class Projector:
     The connections given to it name the copy by their search_path.
     """
 
-    def __init__(self) -> None:
-        """Call `load` before the first `apply`."""
+    def __init__(self, *, notify: bool = True) -> None:
+        """Call `load` before the first `apply`. `notify`: tell `Progress` of each commit (not for a shadow copy)."""
+        self._notify = notify
         self._positions: dict[int, int] = {}
         self._parked: set[UUID] = set()
         self._partitions: set[tuple[int, int]] = set()
@@ -108,7 +111,7 @@ class Projector:
                 fold.apply(event)
             changes = await write(conn, fold)
             await _park(conn, [(event, None) for event in parked])
-            await conn.execute(_SQL["notify"], str(moved[WHOLE_LOG]))
+            await self._tell(conn, moved)
         self._positions.update(moved)
         self._partitions.update((slot.year, slot.month) for slot in partitions)
         return Applied(self.position, changes, len(applicable), len(parked))
@@ -122,7 +125,7 @@ class Projector:
         async with conn.transaction():
             await self._move(conn, moved)
             await _park(conn, [(event, error)])
-            await conn.execute(_SQL["notify"], str(moved[WHOLE_LOG]))
+            await self._tell(conn, moved)
         self._positions.update(moved)
         self._parked.add(family(event))
         return Applied(self.position, parked=1)
@@ -172,6 +175,10 @@ class Projector:
         count = await conn.fetchval(_SQL["move_positions"], PROJECTION, shards, old, list(moved.values()))
         if count != len(shards):
             raise PositionMoved
+
+    async def _tell(self, conn: Connection, moved: dict[int, int]) -> None:
+        if self._notify:
+            await conn.execute(_SQL["notify"], str(moved[WHOLE_LOG]))
 
     def _missing_partitions(self, events: Sequence[Recorded]) -> set[Any]:
         months = {}

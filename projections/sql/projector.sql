@@ -155,7 +155,11 @@ SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::int[], $5::text[]
 
 -- name: parked_of
 -- One family's parked events, oldest first.
-SELECT position, stream, version, tenant, event, error FROM parked WHERE family = $1 ORDER BY position;
+SELECT family, position, stream, version, tenant, event, error FROM parked WHERE family = $1 ORDER BY position;
+
+-- name: list_parked
+-- Everything that is parked.
+SELECT family, position, stream, version, tenant, event, error FROM parked ORDER BY position;
 
 -- name: unpark
 -- The events of a family that have been applied.
