@@ -16,7 +16,7 @@ import typer  # noqa: E402
 
 from horae import __version__  # noqa: E402
 from horae.domain.errors import HoraeError  # noqa: E402
-from horae.infra.cli import configuring, keys, maintaining, previewing, running, schedules  # noqa: E402
+from horae.infra.cli import configuring, importing, keys, maintaining, previewing, running, schedules  # noqa: E402
 from horae.infra.cli.client import Refused  # noqa: E402
 from horae.infra.cli.output import fail  # noqa: E402
 from horae.infra.postgres import ClusterError, MigrationError  # noqa: E402
@@ -24,7 +24,7 @@ from horae.infra.processes.installation import InUseError  # noqa: E402
 from horae.infra.setting_sources import SettingsError  # noqa: E402
 
 #: Add a module here to add its commands.
-GROUPS = (running, schedules, previewing, keys, configuring, maintaining)
+GROUPS = (running, schedules, previewing, importing, keys, configuring, maintaining)
 
 app = typer.Typer(
     name="horae",

@@ -18,6 +18,15 @@ from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 from horae.domain.timing import zones
 from horae.infra.importing.items import ImportFileError, Item, Reject
 
+_NAMES = {
+    **dict.fromkeys(("at", "local", "starts_at", "zone"), "DTSTART"),
+    "rrule": "RRULE",
+    "recipient": "ATTENDEE",
+    "subject": "SUMMARY",
+    "body": "DESCRIPTION",
+    "tags": "CATEGORIES",
+}
+
 
 class _EventError(Exception):
     def __init__(self, field: str, reason: str, hint: str) -> None:
@@ -61,7 +70,7 @@ def _items(row: int, uid: str, event: icalendar.Component, channel: str, all_day
         if "CATEGORIES" in event:
             body["tags"] = [str(name) for name in _listed(event["CATEGORIES"]) for name in name.cats]
         key = f"import:ics:{uid}" if len(attendees) == 1 else f"import:ics:{uid}:{person}"
-        yield Item(row, row, key[:255], body, skips, label=uid)
+        yield Item(row, row, key[:255], body, skips, label=uid, names=_NAMES)
 
 
 def _refuse_unheld(event: icalendar.Component) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -23,6 +23,8 @@ class Item:
     skips: tuple[str, ...] = ()
     #: The reader's own name of it, shown in reports.
     label: str = ""
+    #: The file's words for the request's fields, where they differ: {"local": "DTSTART"}.
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class Reject:
 
     row: int
     line: int
-    field: str
+    #: The column or property at fault.
+    place: str
     reason: str
     hint: str = ""
     label: str = ""
