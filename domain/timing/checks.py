@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 
 from horae.domain import errors
 from horae.domain.timing import cron, rrule
+from horae.domain.timing.describe import describe
 from horae.domain.timing.series import follows_clock, rule_of, start_of
 from horae.domain.timing.values import At, Every
 from horae.domain.timing.zones import RECIPIENT, check_zone
@@ -102,8 +103,10 @@ def nothing_left(every: Every, now: datetime) -> errors.Invalid:
         field, value = "count", str(every.count)
     elif every.rrule is not None:
         field, value = "rrule", every.rrule
+    elif every.cron is not None:
+        field, value = "cron", every.cron
     else:
-        field, value = "cron", every.cron or ""
+        field, value = "interval", describe(every)
     return errors.Invalid(
         f"No slot of the series lies after {now:%Y-%m-%dT%H:%M}Z.",
         field=f"timing.{field}",

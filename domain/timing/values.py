@@ -17,7 +17,7 @@ from horae.domain.timing.durations import CalendarDuration, Duration
 
 FIRST_YEAR = 1970
 LAST_YEAR = 2199
-MAX_COUNT = 100_000  # numbering a slot walks there from the beginning
+MAX_COUNT = 20_000  # numbering a slot walks there from the beginning
 
 GapPolicy = Literal["shift", "skip"]
 OverlapPolicy = Literal["first", "second", "both"]

@@ -120,14 +120,10 @@ def test_zone_data_comes_from_the_wheel() -> None:
         ({"cron": "0 9 1 * 5#2", "zone": "UTC"}, 'by the cron expression "0 9 1 * 5#2" in UTC'),
         ({"rrule": "FREQ=DAILY", "count": 3, "zone": "UTC"}, 'by the rule "FREQ=DAILY" in UTC, 3 times'),
         (
-            {
-                "interval": {"unit": "hours", "count": 6},
-                "zone": "UTC",
-                "starts_at": "2026-12-01",
-                "ends_at": "2027-01-01",
-            },
-            "every hour in UTC, from 2026-12-01, until 2027-01-01",
+            {"interval": {"unit": "hours", "count": 6}, "zone": "UTC", "starts_at": "2026-12-01", "count": 1},
+            "every 6 hours in UTC, from 2026-12-01, once",
         ),
+        ({"interval": {"unit": "days"}, "zone": "UTC", "ends_at": "2027-01-01"}, "every day in UTC, until 2027-01-01"),
     ],
 )
 def test_a_timing_in_one_sentence(fields: dict[str, Any], sentence: str) -> None:
