@@ -6,16 +6,13 @@ PostgreSQL needs none of this, just its DSN.
 A cluster's folder holds `data/` (PostgreSQL's), `secrets.json` (passwords, 0600), `port`, `lock` and `postgres.log`.
 """
 
-import contextlib
 import fcntl
 import importlib.util
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
-import subprocess
 import threading
 import time
 from dataclasses import dataclass
@@ -27,7 +24,9 @@ from psycopg import sql
 
 from horae.infra.postgres import leftovers
 from horae.infra.postgres.child import ServerProcess
+from horae.infra.postgres.initdb import InitdbError, initialise, write_private
 from horae.infra.postgres.server_user import ServerUser, UnreachableError, server_user
+from horae.infra.postgres.settings import options
 
 SUPERUSER: Final = "postgres"
 OWNER_ROLE: Final = "horae"
@@ -37,33 +36,6 @@ DATABASE: Final = "horae"
 _ROLES = (SUPERUSER, OWNER_ROLE, API_ROLE)
 _LOG_KEPT_BYTES = 16 * 1024 * 1024
 _RETRY_S = 0.05
-
-_SETTINGS = {
-    "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",
-    "max_connections": "100",
-    "shared_buffers": "256MB",
-    "work_mem": "8MB",
-    "maintenance_work_mem": "128MB",
-    "wal_buffers": "16MB",
-    "min_wal_size": "256MB",
-    "max_wal_size": "2GB",  # a checkpoint for every 2 GB or 5 minutes: recovery stays within seconds
-    "checkpoint_timeout": "5min",
-    "random_page_cost": "1.1",
-    "jit": "off",  # statements are short: compiling them costs more than running them
-    # The due index turns over quickly: small, frequent vacuums keep it narrow.
-    "autovacuum_naptime": "15s",
-    "autovacuum_vacuum_scale_factor": "0.05",
-    "autovacuum_analyze_scale_factor": "0.02",
-    "idle_in_transaction_session_timeout": "60s",
-    "password_encryption": "scram-sha-256",
-    "log_checkpoints": "off",
-    "log_line_prefix": "%m [%p] %q%u@%d ",
-    "timezone": "UTC",
-    "log_timezone": "UTC",
-}
-_DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
-_FORGETFUL = {"fsync": "off", "synchronous_commit": "on", "full_page_writes": "off"}
 
 
 class ClusterError(Exception):
@@ -115,11 +87,12 @@ class Cluster:
             user.require_way_to(self._folder, "its data in")
             self._take_lock()
             self._secrets = self._read_secrets()
-            self._initialise(binaries, user)
+            if not self._data.exists():
+                initialise(self._data, binaries, user, SUPERUSER, self._secrets[SUPERUSER], durable=self._durable)
             self._clear_leftovers(deadline)
             self._launch(binaries, user, deadline)
             self._ensure_roles()
-        except UnreachableError as error:
+        except (UnreachableError, InitdbError) as error:
             self._release()
             raise ClusterError(str(error)) from None
         except BaseException:
@@ -214,43 +187,8 @@ class Cluster:
         if self._data.exists():
             raise ClusterError(f"{path} is missing: restore it from the backup that the data folder came from")
         passwords = {role: secrets.token_urlsafe(24) for role in _ROLES}
-        _write_private(path, json.dumps(passwords))
+        write_private(path, json.dumps(passwords))
         return passwords
-
-    def _initialise(self, binaries: Path, user: ServerUser) -> None:
-        if self._data.exists():
-            return
-        # Made beside and renamed, so that a start that is interrupted here leaves nothing that looks like a cluster.
-        unfinished = self._folder / "data.unfinished"
-        if unfinished.exists():
-            shutil.rmtree(unfinished)
-        unfinished.mkdir(mode=0o700)
-        user.own(unfinished)
-        password_file = self._folder / "initial-password"
-        _write_private(password_file, self._secrets[SUPERUSER])
-        user.own(password_file)
-        command = [str(binaries / "initdb"), "-D", str(unfinished), "-U", SUPERUSER, "--pwfile", str(password_file)]
-        command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        command += ["--locale=C", "--data-checksums"]
-        if not self._durable:
-            command.append("--no-sync")
-        try:
-            subprocess.run(  # noqa: S603  our own binary and settings
-                command,
-                user=None if user.is_us else user.uid,
-                group=None if user.is_us else user.gid,
-                extra_groups=None if user.is_us else [],
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-        except subprocess.CalledProcessError as error:
-            raise ClusterError(f"initdb failed in {unfinished}: {error.stderr.strip()}") from None
-        finally:
-            password_file.unlink()
-        unfinished.rename(self._data)
 
     # --- starting ---
 
@@ -288,9 +226,7 @@ class Cluster:
             time.sleep(_RETRY_S)
 
     def _command(self, binaries: Path) -> list[str]:
-        settings = {**_SETTINGS, **(_DURABLE if self._durable else _FORGETFUL), "port": str(self._port)}
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        return [str(binaries / "postgres"), "-D", str(self._data), *options]
+        return [str(binaries / "postgres"), "-D", str(self._data), *options(self._port, durable=self._durable)]
 
     def _await_ready(self, log: Path, begin: int, deadline: float) -> _Busy | None:
         """None when it answers; what stands in the way when another try may help; raises when none will."""
@@ -369,12 +305,3 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a new file that only its owner can read, from its first moment on."""
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)

@@ -76,9 +76,9 @@ def server_user(data: Path) -> ServerUser:
     """The owner of an existing data folder, else ourselves, else (as root) the first unprivileged candidate."""
     uid = os.geteuid()
     if uid != 0:
-        return _named(pwd.getpwuid(uid))
+        return _of_id(uid)
     if data.exists() and data.stat().st_uid != 0:
-        return _named(pwd.getpwuid(data.stat().st_uid))
+        return _of_id(data.stat().st_uid)
     for name in CANDIDATES:
         try:
             return _named(pwd.getpwnam(name))
@@ -88,6 +88,16 @@ def server_user(data: Path) -> ServerUser:
         "PostgreSQL does not run as root and there is no unprivileged user to run it as: "
         "useradd --system horae, or start Horae as an ordinary user"
     )
+
+
+def _of_id(uid: int) -> ServerUser:
+    try:
+        return _named(pwd.getpwuid(uid))
+    except KeyError:
+        raise UnreachableError(
+            f"PostgreSQL would run as user id {uid}, which has no name on this system and so is refused by it: "
+            "add the id to /etc/passwd, or start Horae as a user that has a name"
+        ) from None
 
 
 def _named(entry: pwd.struct_passwd) -> ServerUser:

@@ -60,8 +60,10 @@ def _commands(rng: random.Random, streams: Sequence[UUID]) -> list[Command]:
             first = max(1, heads[stream] + 1 - (rng.random() < 0.2))
             events += events_of(stream, range(first, first + rng.randint(1, 3)))
         fenced = [stream for stream in rng.sample(streams, 2) if stream not in chosen]
-        commands.append((events, {stream: heads[stream] for stream in fenced if rng.random() < 0.5}))
-        if rng.random() < 0.8:
+        fences = {stream: heads[stream] + (rng.random() < 0.1) for stream in fenced}
+        commands.append((events, fences))
+        firsts = {stream: next(event.version for event in events if event.stream == stream) for stream in chosen}
+        if all(heads[stream] + 1 == first for stream, first in firsts.items()) and fences.items() <= heads.items():
             heads |= {event.stream: event.version for event in events}
     return commands
 
