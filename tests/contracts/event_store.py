@@ -43,6 +43,7 @@ def as_recorded(events: Sequence[NewEvent], first_position: int) -> list[Recorde
 class EventStoreContract:
     """The suite; positions are counted from an empty store."""
 
+    @pytest.mark.covers("EXT-28")
     async def test_appended_events_are_read_back_whole(self, store: EventStore) -> None:
         """Envelope, body and version come back as they went in, with their positions."""
         events = events_of(uuid4(), [1, 2, 3])
