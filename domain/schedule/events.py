@@ -71,7 +71,7 @@ class ScheduleResumed(Event):
     """It fires again, from the first slot after now (a one-off that is overdue: at once)."""
 
     name: ClassVar[str] = "schedule.resumed.v1"
-    next: t.Next | None
+    next: t.Next | None = None
     reason: str | None = None
     request_digest: str | None = None
 
