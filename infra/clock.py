@@ -13,8 +13,14 @@ from datetime import UTC, datetime
 import asyncpg
 import structlog
 
+from horae.domain.errors import Unavailable
+
 CHANNEL = "horae_clock"
 _RECONNECT_S = 0.2
+PATIENCE_S = 20.0
+
+#: What asyncpg raises when the server goes, is away, or comes back (the internal error: when it goes at this moment).
+_INTERRUPTED = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _log = structlog.get_logger(__name__)
 
@@ -91,15 +97,24 @@ class VirtualClock:
             await self._changed.wait_for(lambda: self.target > self.now())
 
     async def _update(self, statement: str, instant: datetime) -> None:
-        # One connection is kept: time may move through thousands of due instants in a second.
-        async with self._writing:
-            if self._writer is None or self._writer.is_closed():
-                self._writer = await asyncpg.connect(self._dsn)
-            row = await self._writer.fetchrow(
-                f"WITH moved AS ({statement} RETURNING now, target) SELECT now, target, pg_notify($2, '') FROM moved",
-                instant,
-                CHANNEL,
-            )
+        """Done again until it is done, for `PATIENCE_S`: both updates give the same when they are repeated."""
+        query = f"WITH moved AS ({statement} RETURNING now, target) SELECT now, target, pg_notify($2, '') FROM moved"
+        deadline = asyncio.get_running_loop().time() + PATIENCE_S
+        while True:
+            try:
+                # One connection is kept: time may move through thousands of due instants in a second.
+                async with self._writing:
+                    if self._writer is None or self._writer.is_closed():
+                        self._writer = await asyncpg.connect(self._dsn)
+                    row = await self._writer.fetchrow(query, instant, CHANNEL)
+            except _INTERRUPTED as error:
+                if self._writer is not None:
+                    self._writer.terminate()
+                if asyncio.get_running_loop().time() > deadline:
+                    raise Unavailable(f"The clock cannot be reached ({error}).", hint="Try again later.") from error
+                await asyncio.sleep(_RECONNECT_S)
+            else:
+                break
         await self._saw(row)
 
     async def _saw(self, row: asyncpg.Record | None) -> None:
@@ -126,6 +141,6 @@ class VirtualClock:
                         await woken.wait()
                 finally:
                     connection.terminate()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except _INTERRUPTED as error:
                 _log.warning("clock_connection_lost", error=str(error))
                 await asyncio.sleep(_RECONNECT_S)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections.abc import Collection
 
 import asyncpg
 import structlog
@@ -122,11 +123,18 @@ def lock_object(incarnation: int) -> int:
     return low - (1 << 32) if low >= 1 << 31 else low
 
 
-async def living(connection: asyncpg.Connection[asyncpg.Record]) -> set[int]:
-    """Lock objects of the incarnations that live in this database."""
-    rows = await connection.fetch(
-        "SELECT objid::bigint AS id FROM pg_locks WHERE locktype = 'advisory' AND classid = $1 AND granted "
-        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-        INCARNATION_LOCKS,
-    )
-    return {int(row["id"]) for row in rows}
+class Lives:
+    """Knows which incarnations live, by their locks. `pool` reads the database that they are in."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        self._pool = pool
+
+    async def gone(self, owners: Collection[int]) -> set[int]:
+        """Those of `owners` of which no session holds the lock."""
+        rows = await self._pool.fetch(
+            "SELECT objid::bigint AS low FROM pg_locks WHERE locktype = 'advisory' AND classid = $1 AND granted "
+            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            INCARNATION_LOCKS,
+        )
+        living = {int(row["low"]) for row in rows}
+        return {owner for owner in owners if owner & 0xFFFFFFFF not in living}

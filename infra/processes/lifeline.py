@@ -26,6 +26,14 @@ def tie_to_parent(parent: int) -> None:
     threading.Thread(target=_end_with_input, name="lifeline", daemon=True).start()
 
 
+def new_loop() -> asyncio.AbstractEventLoop:
+    """A loop of uvloop's, for the processes that serve."""
+    import uvloop
+
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
 def stop_requested() -> asyncio.Event:
     """An event that SIGTERM or SIGINT sets; the running loop handles both from now on."""
     event = asyncio.Event()

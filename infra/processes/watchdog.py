@@ -1,0 +1,59 @@
+"""Ends a worker that makes no progress: a process that is started anew helps, one that hangs does not.
+
+Place in the flow: beside the worker's work. Two ways to be stuck: the read models stand still although the log goes on,
+and the event loop does not turn any more (which only another thread can notice).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+
+from horae.domain.errors import Unavailable
+
+
+class Stuck(Exception):
+    """There is work, and none of it gets done."""
+
+
+async def watch_progress(
+    position: Callable[[], int], head: Callable[[], Awaitable[int]], interval_s: float, *, looks: int = 4
+) -> None:
+    """Raise `Stuck` when `position()` does not move for `interval_s` although `head()` lies ahead of it.
+
+    A log that cannot be read is no reason: then nothing can progress, and starting anew would not help.
+    """
+    seen, since = position(), time.monotonic()
+    while True:
+        await asyncio.sleep(interval_s / looks)
+        try:
+            behind = await head() > position()
+        except Unavailable:
+            behind = False
+        if position() != seen or not behind:
+            seen, since = position(), time.monotonic()
+        elif time.monotonic() - since > interval_s:
+            raise Stuck(f"the read models stay at position {seen} for {time.monotonic() - since:.0f} s")
+
+
+def watch_loop(loop: asyncio.AbstractEventLoop, interval_s: float, exit_code: int) -> None:
+    """End this process when the loop does not turn for `interval_s`; watched from a thread of its own."""
+
+    def watch() -> None:
+        while True:
+            turned = threading.Event()
+            try:
+                loop.call_soon_threadsafe(turned.set)
+            except RuntimeError:  # closed: the process is ending
+                return
+            if not turned.wait(interval_s) and not loop.is_closed():
+                sys.stderr.write('{"event": "event_loop_stuck", "level": "error"}\n')
+                sys.stderr.flush()
+                os._exit(exit_code)
+            time.sleep(min(1.0, interval_s))
+
+    threading.Thread(target=watch, name="loop-watchdog", daemon=True).start()

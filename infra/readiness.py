@@ -1,0 +1,51 @@
+"""Whether the worker works, as the API's /readyz and /metrics tell it.
+
+Place in the flow: worker process -> `sys.heartbeats` -> *here* -> API.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from horae.api.services import Health
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+#: Silence after which a worker counts as gone: a few missed beats.
+SILENCE_S = 5.0
+
+
+def executor_check(pool: Pool) -> Callable[[], Awaitable[Health]]:
+    """The readiness check of the worker: healthy while it beats."""
+
+    async def check() -> Health:
+        began = time.perf_counter()
+        row = await pool.fetchrow(
+            "SELECT extract(epoch FROM clock_timestamp() - beat_at)::float8 AS age_s, incarnation, applied, in_flight, "
+            "queued FROM sys.heartbeats WHERE kind = 'worker'"
+        )
+        response_ms = (time.perf_counter() - began) * 1000
+        if row is None:
+            return Health("unhealthy", response_ms, error="no worker has begun to work yet")
+        details = {
+            "incarnation": row["incarnation"],
+            "position": row["applied"],
+            "in_flight": row["in_flight"],
+            "queued": row["queued"],
+        }
+        if row["age_s"] > SILENCE_S:
+            return Health("unhealthy", response_ms, details, f"the worker has said nothing for {row['age_s']:.0f} s")
+        return Health("healthy", response_ms, details)
+
+    return check
+
+
+async def worker_metrics(pool: Pool) -> str:
+    """The working worker's instruments, as of its last beat; empty if there is none."""
+    text: str | None = await pool.fetchval("SELECT metrics FROM sys.heartbeats WHERE kind = 'worker'")
+    return text or ""

@@ -1,0 +1,69 @@
+"""What commands ask of the read models: where a series stands, and which occurrences are on their way.
+
+Place in the flow: implements `SeriesPointers` and `OpenOccurrences` of `commands.ports` over the projections' queries,
+as the API's role. The read models follow the log within milliseconds; whoever asks waits for them, but not for ever.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from horae.commands.ports import EventStore
+from horae.domain.errors import Unavailable
+from horae.domain.timing import Next
+from horae.projections.progress import Progress
+from horae.projections.queries import current_slot, list_occurrences
+from horae.projections.tenancy import tenant_connection
+
+if TYPE_CHECKING:
+    import asyncpg
+
+#: How long a command waits for the read models before it is refused.
+PATIENCE_S = 10.0
+_PAGE = 200
+_ON_THEIR_WAY = ("executing", "retrying")
+
+
+class ReadModelStanding:
+    """Both ports on one pool; stateless."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], progress: Progress, store: EventStore) -> None:
+        self._pool, self._progress, self._store = pool, progress, store
+
+    async def current(self, tenant: str, schedule: UUID, schedule_version: int) -> Next | None:
+        """See `SeriesPointers.current`."""
+        async with tenant_connection(self._pool, tenant) as connection:
+            pointer = await current_slot(connection, tenant, schedule)
+        if pointer is None or pointer.version < schedule_version:
+            await self._reach(await self._store.head())
+            async with tenant_connection(self._pool, tenant) as connection:
+                pointer = await current_slot(connection, tenant, schedule)
+        if pointer is None or pointer.version < schedule_version:
+            raise _lagging(f"schedule {schedule} at version {schedule_version}")
+        return pointer.next
+
+    async def executing(self, tenant: str, schedule: UUID, position: int) -> list[UUID]:
+        """See `OpenOccurrences.executing`."""
+        await self._reach(position)
+        found: list[UUID] = []
+        cursor: str | None = None
+        async with tenant_connection(self._pool, tenant) as connection:
+            while True:
+                page = await list_occurrences(
+                    connection, tenant, schedule, status=_ON_THEIR_WAY, cursor=cursor, limit=_PAGE
+                )
+                found += [row.id for row in page.items]
+                cursor = page.next
+                if cursor is None:
+                    return found
+
+    async def _reach(self, position: int) -> None:
+        if not await self._progress.wait(position, PATIENCE_S):
+            raise _lagging(f"position {position}")
+
+
+def _lagging(what: str) -> Unavailable:
+    return Unavailable(
+        f"The read models have not come to {what} within {PATIENCE_S:g} s.", hint="Send the request again in a moment."
+    )

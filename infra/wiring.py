@@ -1,0 +1,77 @@
+"""Puts the API together: every port gets its adapter here, and nowhere else.
+
+Place in the flow: api_process -> `open_services` -> `create_app`. What it opens it closes, in reverse order.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from horae.api.services import ApiSettings, Services
+from horae.commands.bulk import Bulk
+from horae.commands.keys import Keys
+from horae.commands.occurrences import Occurrences
+from horae.commands.ports import Clock
+from horae.commands.recipients import Recipients
+from horae.commands.schedules import Schedules
+from horae.infra.clock import SystemClock, VirtualClock
+from horae.infra.eventstore import PostgresEventStore
+from horae.infra.ids import NewIds
+from horae.infra.readiness import executor_check
+from horae.infra.secrets import Refs
+from horae.infra.settings import Settings
+from horae.infra.standing import ReadModelStanding
+from horae.projections.progress import Progress
+from horae.projections.schema import create_pool
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Everything that the API's routes use, on the restricted role. `settings` have both DSNs and the master key."""
+    assert settings.api_dsn is not None
+    assert settings.encryption_key is not None
+    dsn = settings.api_dsn.get_secret_value()
+    real_clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        virtual = await stack.enter_async_context(VirtualClock(dsn)) if settings.virtual else None
+        clock: Clock = virtual or real_clock
+        store = PostgresEventStore(dsn, queue_events=settings.queue_size)
+        await stack.enter_async_context(store)
+        connections = max(4, settings.postgres_max_connections // 5)
+        pool = await create_pool(dsn, min_size=2, max_size=connections)
+        stack.push_async_callback(pool.close)
+        progress = Progress(dsn)
+        await progress.start()
+        stack.push_async_callback(progress.stop)
+        ids, refs = NewIds(), Refs(bytes.fromhex(settings.encryption_key.get_secret_value()))
+        standing = ReadModelStanding(pool, progress, store)
+        recipients = Recipients(store, clock, ids, refs)
+        schedules = Schedules(store, clock, ids, refs, standing, standing, recipients, settings.default_zone)
+        yield Services(
+            schedules=schedules,
+            history=schedules,
+            occurrences=Occurrences(store, clock, ids, settings.default_zone),
+            recipients=recipients,
+            # Keys live on real time, whatever the service's clock says.
+            keys=Keys(store, real_clock, ids, secrets.token_bytes),
+            bulk=Bulk(schedules),
+            store=store,
+            pool=pool,
+            progress=progress,
+            clock=clock,
+            real_clock=real_clock,
+            ids=ids,
+            refs=refs,
+            virtual_time=virtual,
+            settings=ApiSettings(
+                version=settings.service_version,
+                default_zone=settings.default_zone,
+                rate_limit_requests=settings.rate_limit_requests,
+                rate_limit_window_s=settings.rate_limit_window_s,
+                api_key_header=settings.api_key_header,
+                metrics_enabled=settings.metrics_enabled,
+            ),
+            checks={"executor": executor_check(pool)},
+        )
