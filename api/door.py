@@ -1,0 +1,103 @@
+"""The door: what every request passes on its way in and out, as one plain ASGI middleware.
+
+In: request id, log context, key, rate limit. Out: request id, security and rate headers, metrics. An error that nobody
+foresaw ends here as a problem document, and in the log.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from horae.api.auth import Authenticator, Caller
+from horae.api.errors import RateLimited, internal_error, problem_response
+from horae.api.metrics import Metrics
+from horae.api.ratelimit import Allowance, RateLimiter
+from horae.commands.ports import Ids
+from horae.domain.errors import HoraeError
+
+log: Any = structlog.get_logger("horae.api")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
+_SECURITY = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+# The documentation page loads its script and style from a content network; everything else is data, not pages.
+_NO_PAGE = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+_PAGES = ("/docs", "/redoc")
+
+
+class Door:
+    """Wraps the whole application; `/v1` is behind a key, health, metrics and documentation are not."""
+
+    def __init__(
+        self, app: ASGIApp, *, authenticator: Authenticator, limiter: RateLimiter, metrics: Metrics, ids: Ids
+    ) -> None:
+        self._app = app
+        self._authenticator = authenticator
+        self._limiter = limiter
+        self._metrics = metrics
+        self._ids = ids
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else str(self._ids.new())
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        path: str = scope["path"]
+        extra = [*_SECURITY, (b"x-request-id", request_id.encode())]
+        if path not in _PAGES:
+            extra.append(_NO_PAGE)
+        started, status = time.perf_counter(), 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                present = {name for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(h for h in extra if h[0] not in present)]
+            await send(message)
+
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            if path.startswith("/v1/"):
+                await self._admit(headers, state, extra)
+            await self._app(scope, receive, answer)
+        except HoraeError as error:
+            await problem_response(error, instance=path, request_id=request_id)(scope, receive, answer)
+        except Exception:
+            log.exception("request failed", method=scope["method"], path=path)
+            if status:  # The answer has begun: breaking the connection is the only honest end.
+                raise
+            await internal_error(instance=path, request_id=request_id)(scope, receive, answer)
+        finally:
+            route = getattr(scope.get("route"), "path", "unmatched")
+            self._metrics.request(scope["method"], route, status, time.perf_counter() - started)
+
+    async def _admit(self, headers: Headers, state: dict[str, Any], extra: list[tuple[bytes, bytes]]) -> None:
+        caller: Caller = await self._authenticator.caller(headers)
+        allowance: Allowance | None = self._limiter.take(str(caller.key))
+        state["caller"] = caller
+        structlog.contextvars.bind_contextvars(tenant=caller.tenant, actor=caller.actor)
+        if allowance is None:
+            return
+        extra.extend(allowance.headers(self._limiter.window_s))
+        if not allowance.allowed:
+            raise RateLimited(
+                f"The key has used its {allowance.limit} requests per {self._limiter.window_s} s.",
+                retry_after_s=max(1, allowance.reset_s),
+            )

@@ -1,0 +1,231 @@
+"""Explain and explain-not: every decision that led to an occurrence's instant and end, or why there is none.
+
+Built from the log (the schedule's stream and the occurrence's), never from a read model: it is the truth as it was
+recorded. The only thing computed is the plan of a slot that nothing has happened to yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from horae.api.models.occurrences import Decision, Explanation
+from horae.api.story import decision, local, planned, told, who
+from horae.commands.occurrences import fold
+from horae.commands.reading import fold_schedule
+from horae.domain import occurrence as o
+from horae.domain import schedule as s
+from horae.domain import timing as t
+from horae.domain.envelope import Recorded
+from horae.domain.ids import occurrence_id
+from horae.domain.timing.describe import describe
+from horae.domain.timing.zones import check_zone, gap_at
+
+_AROUND = timedelta(days=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why a slot that nothing is recorded of was not sent, or will be."""
+
+    code: str
+    text: str
+    at: t.Next | None = None
+    event: Recorded | None = None
+
+
+def explain_occurrence(
+    occurrence: UUID, asked: Sequence[Recorded], history: Sequence[Recorded], context: t.Context
+) -> Explanation:
+    """Explain an occurrence that has events, or that was asked for by hand.
+
+    `asked` is its schedule's whole stream, `history` its own (empty: triggered, not claimed yet).
+    """
+    schedule = fold_schedule(asked[0].stream, asked)
+    state = fold(history)
+    at = _plan_of(schedule, history, context) or schedule.triggers.get(occurrence)
+    zone = at.plan.zone if at else None
+    last = history[-1].position if history and state and state.phase is o.Phase.ENDED else None
+    relevant = [event for event in asked if last is None or event.position < last]
+    first = history[0].position if history else asked[-1].position + 1
+    decisions = [d for e in relevant if e.position < first and (d := told(e, occurrence, zone)) is not None]
+    if at is not None:
+        decisions += planned(at)
+    later = sorted([*history, *(e for e in relevant if e.position >= first)], key=lambda event: event.position)
+    decisions += [d for event in later if (d := told(event, occurrence, zone)) is not None]
+    slot = at.slot if at else (state.slot if state else None)
+    return Explanation(
+        schedule=schedule.id,
+        occurrence=occurrence,
+        slot=slot.local.isoformat() if slot else "",
+        fold=slot.fold if slot else 0,
+        zone=zone,
+        due_at=at.due_at if at else (state.due_at if state else None),
+        verdict=_verdict_of(state),
+        released=bool(state and state.attempt),
+        story=[entry.text for entry in decisions],
+        decisions=decisions,
+    )
+
+
+def explain_slot(
+    asked: Sequence[Recorded],
+    slot: t.Slot,
+    history: Sequence[Recorded],
+    missed: Sequence[Recorded],
+    context: t.Context,
+) -> Explanation:
+    """Explain any slot of a schedule, past or to come, or say why there is none.
+
+    `history` is the stream of the slot's occurrence; `missed` that of the missed run that may cover the slot.
+    """
+    if history:
+        return explain_occurrence(history[0].stream, asked, history, context)
+    schedule = fold_schedule(asked[0].stream, asked)
+    verdict = _judge(asked, schedule, slot, missed, context)
+    occurrence = occurrence_id(schedule.id, slot.local, slot.fold)
+    zone = verdict.at.plan.zone if verdict.at else t.zone_of(schedule.timing, context)[0]
+    decisions = [d for event in asked if (d := told(event, occurrence, zone)) is not None]
+    if verdict.at is not None:
+        decisions += planned(verdict.at)
+    if verdict.event is not None and isinstance(verdict.event.body, o.OccurrenceMissed):
+        decisions.append(decision(verdict.event, verdict.code, verdict.text))
+    else:
+        decisions.append(Decision(code=verdict.code, text=verdict.text))
+    return Explanation(
+        schedule=schedule.id,
+        occurrence=occurrence if verdict.at is not None else None,
+        slot=slot.local.isoformat(),
+        fold=slot.fold,
+        zone=zone,
+        due_at=verdict.at.due_at if verdict.at else None,
+        verdict=verdict.code,
+        released=False,
+        story=[entry.text for entry in decisions],
+        decisions=decisions,
+    )
+
+
+def missed_run_covers(event: Recorded, slot: t.Slot) -> bool:
+    """Does this event say that a run of slots with `slot` in it was missed?"""
+    body = event.body
+    return (
+        isinstance(body, o.OccurrenceMissed)
+        and (body.slot.local, body.slot.fold) <= (slot.local, slot.fold) <= (body.to.local, body.to.fold)
+    )  # fmt: skip
+
+
+def _judge(
+    asked: Sequence[Recorded], schedule: s.Schedule, slot: t.Slot, missed: Sequence[Recorded], context: t.Context
+) -> Verdict:
+    at = t.find(schedule.timing, slot, context)
+    if at is None:
+        return _no_slot(asked, schedule, slot, context)
+    zone = at.plan.zone
+    run = next((event for event in missed if missed_run_covers(event, slot)), None)
+    if run is not None and isinstance(run.body, o.OccurrenceMissed):
+        many = f"one of {run.body.count} slots" if run.body.count > 1 else "the slot"
+        text = f"Not sent: {many} that came too late; the policy is `{run.body.policy}`."
+        return Verdict("missed", text, at, run)
+    if slot in schedule.exceptions:
+        return Verdict("skipped", "Not sent: this slot was taken out of the series.", at)
+    born = asked[0]
+    if at.due_at < born.meta.recorded_at and schedule.recurring:
+        text = f"Not sent: it lies before the schedule was asked for, on {local(born.meta.recorded_at, zone)}."
+        return Verdict("before_start", text, at)
+    then = _as_of(asked, at)
+    if then.status is s.Status.CANCELLED or (schedule.status is s.Status.CANCELLED and at.due_at > context.now):
+        return Verdict("cancelled", "Not sent: the schedule was cancelled before it was due.", at)
+    if at.due_at > context.now:
+        if schedule.status is s.Status.PAUSED:
+            text = "Nothing is sent while the schedule is paused; resumed before it is due, it goes out."
+            return Verdict("paused", text, at)
+        return Verdict("not_yet_due", f"Not yet due: it goes out at {local(at.due_at, zone)}.", at)
+    if then.status is s.Status.PAUSED:
+        return Verdict("paused", "Not sent: the schedule was paused when it came due.", at)
+    if t.find(then.timing, slot, context) is None:
+        return Verdict("before_start", "Not sent: at that time the schedule had another timing, without this slot.", at)
+    if schedule.status is s.Status.PAUSED:
+        return Verdict("paused", "It is due, but the schedule was paused before it could be claimed.", at)
+    if schedule.status is s.Status.CANCELLED:
+        return Verdict("cancelled", "Not sent: the schedule was cancelled before it could be claimed.", at)
+    late = context.now - at.due_at
+    text = f"It has been due for {late.total_seconds():.1f} s and waits for a worker or for a free place to send."
+    return Verdict("waiting", text, at)
+
+
+def _as_of(asked: Sequence[Recorded], at: t.Next) -> s.Schedule:
+    """The schedule as it stood at the slot's due instant; as created, if that is later."""
+    before = [event for event in asked if event.meta.recorded_at <= at.due_at] or asked[:1]
+    return fold_schedule(asked[0].stream, before)
+
+
+def _no_slot(asked: Sequence[Recorded], schedule: s.Schedule, slot: t.Slot, context: t.Context) -> Verdict:
+    skipped = _passed_over(schedule, slot, context)
+    if skipped is not None:
+        return Verdict("gap_skipped" if skipped.code.startswith("gap") else skipped.code, f"Not sent: {skipped.text}")
+    for end in range(len(asked) - 1, 0, -1):
+        older = fold_schedule(schedule.id, asked[:end])
+        changed = asked[end]
+        if older.timing != schedule.timing and (at := t.find(older.timing, slot, context)) is not None:
+            when = local(changed.meta.recorded_at, at.plan.zone)
+            text = f"Not sent: {who(changed.meta.actor)} replaced the timing that had this slot on {when}."
+            return Verdict("replaced", text, at)
+    zone, _ = t.zone_of(schedule.timing, context)
+    near = [found.slot.local.isoformat() for found in _near(schedule, slot, context)]
+    hint = f" Near it: {', '.join(near)}." if near else ""
+    return Verdict(
+        "not_a_slot",
+        f"Never a slot: {describe(schedule.timing)} does not meet {slot.local.isoformat()} ({zone}).{hint}",
+    )
+
+
+def _passed_over(schedule: s.Schedule, slot: t.Slot, context: t.Context) -> t.Reason | None:
+    """Why the rule's own walk leaves the slot out, if it names it."""
+    if not schedule.recurring:
+        return None
+    found = t.preview(schedule.timing, 10, context, after=_roughly(slot, context) - _AROUND)
+    named = next((item.reason for item in found.skipped if item.slot == slot), None)
+    if named is not None:
+        return named
+    zone, _ = t.zone_of(schedule.timing, context)
+    check_zone(zone, "timing.zone")
+    if (
+        gap_at(slot.local, zone) > timedelta(0)
+        and isinstance(schedule.timing, t.Every)
+        and schedule.timing.gap == "skip"
+    ):
+        return t.Reason(code="gap_skipped", text=f"{slot.local.isoformat()} does not exist in {zone} on that day.")
+    return None
+
+
+def _near(schedule: s.Schedule, slot: t.Slot, context: t.Context) -> list[t.Next]:
+    if not schedule.recurring:
+        return [schedule.next] if schedule.next else []
+    return t.preview(schedule.timing, 2, context, after=_roughly(slot, context) - _AROUND).slots
+
+
+def _roughly(slot: t.Slot, context: t.Context) -> datetime:
+    """The slot's local time read as UTC: within a day of the truth."""
+    return slot.local.replace(tzinfo=context.now.tzinfo)
+
+
+def _plan_of(schedule: s.Schedule, history: Sequence[Recorded], context: t.Context) -> t.Next | None:
+    """The slot with the plan that the occurrence's events were decided on."""
+    for event in history:
+        body = event.body
+        if isinstance(body, o.OccurrenceClaimed):
+            return t.Next(slot=body.slot, number=body.number, due_at=body.due_at, plan=body.plan)
+        if isinstance(body, o.OccurrenceEnded) and body.slot and body.due_at and body.plan:
+            return t.Next(slot=body.slot, number=body.number, due_at=body.due_at, plan=body.plan)
+        if isinstance(body, o.OccurrenceMissed | o.OccurrenceDeferred):
+            return t.find(schedule.timing, body.slot, context)
+    return None
+
+
+def _verdict_of(state: o.Occurrence | None) -> str:
+    if state is None:
+        return "waiting"
+    return state.outcome.value if state.phase is o.Phase.ENDED and state.outcome else state.phase.value

@@ -1,0 +1,97 @@
+"""Health: alive is whoever answers; ready is who can do the work, component by component."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+import asyncpg
+
+from horae.api.models.admin import Component, HealthShown
+from horae.api.services import Health, Services
+from horae.domain.errors import HoraeError
+
+_PATIENCE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """Runs the checks side by side and sums them up; `started` is `time.monotonic()` at the start."""
+
+    services: Services
+    started: float
+
+    async def check(self) -> HealthShown:
+        """Healthy if every component is; unhealthy if one is; else degraded."""
+        checks = {
+            "database": database(self.services),
+            "projection": projection(self.services),
+            **{name: check() for name, check in self.services.checks.items()},
+        }
+        found = dict(zip(checks, await asyncio.gather(*map(_guarded, checks.values())), strict=True))
+        statuses = {health.status for health in found.values()}
+        status = next((worst for worst in ("unhealthy", "degraded") if worst in statuses), "healthy")
+        return HealthShown.model_construct(
+            status=status,
+            timestamp=self.services.real_clock.now(),
+            uptime=round(time.monotonic() - self.started, 3),
+            version=self.services.settings.version,
+            checks={
+                name: Component.model_construct(
+                    status=health.status,
+                    responseTime=health.response_ms,
+                    details=dict(health.details) if health.details else None,
+                    error=health.error,
+                )
+                for name, health in found.items()
+            },
+            reasons=[
+                f"{name}: {health.error or health.status}"
+                for name, health in found.items()
+                if health.status != "healthy"
+            ],
+        )
+
+
+async def _guarded(check: Awaitable[Health]) -> Health:
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            return await check
+    except TimeoutError:
+        return Health("unhealthy", error=f"no answer within {_PATIENCE_S:g} s")
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, HoraeError) as error:
+        return Health("unhealthy", error=f"{type(error).__name__}: {error}")
+
+
+async def database(services: Services) -> Health:
+    """Is PostgreSQL there, and how busy is the pool?"""
+    pool, started = services.pool, time.perf_counter()
+    async with pool.acquire() as conn:
+        await conn.fetchval("SELECT 1")
+        migrated = await conn.fetchval("SELECT to_regclass('read.positions') IS NOT NULL")
+    details = {
+        "connectionPool": {
+            "size": pool.get_size(),
+            "idle": pool.get_idle_size(),
+            "max": pool.get_max_size(),
+        },
+        "migrated": migrated,
+    }
+    elapsed_ms = round((time.perf_counter() - started) * 1000, 3)
+    if not migrated:
+        return Health("unhealthy", elapsed_ms, details, "the read models are not installed")
+    return Health("healthy", elapsed_ms, details)
+
+
+async def projection(services: Services) -> Health:
+    """How far are the read models behind the log?"""
+    started = time.perf_counter()
+    head = await services.store.head()
+    lag = max(0, head - services.progress.applied)
+    details = {"head": head, "applied": services.progress.applied, "lag": lag}
+    elapsed_ms = round((time.perf_counter() - started) * 1000, 3)
+    if lag > services.settings.max_lag_events:
+        return Health("unhealthy", elapsed_ms, details, f"the read models lack {lag} events")
+    return Health("healthy", elapsed_ms, details)

@@ -1,0 +1,1 @@
+"""What clients send and get: request and answer models, with descriptions and examples for the documentation."""

@@ -1,0 +1,87 @@
+"""GET /v1/events: everything that happens to the tenant, as it happens."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import StreamingResponse
+
+from horae.api import openapi
+from horae.api.auth import caller_of
+from horae.api.bodies import query
+from horae.api.metrics import Metrics
+from horae.api.reading import Many, services_of
+from horae.api.sse import events
+from horae.domain.errors import Invalid
+from horae.domain.key import Scope
+
+router = APIRouter(tags=["events"])
+
+
+class EventsQuery(BaseModel):
+    """Which events."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    from_: int | None = Field(
+        default=None,
+        alias="from",
+        ge=0,
+        le=2**63 - 1,
+        description="Events later than this position; 0: all. Default: Last-Event-ID, else only new ones.",
+    )
+    types: Many[str] = Field(
+        default=(),
+        description="Only these, by name or beginning: `schedule`, `occurrence.ended`.",
+        examples=["occurrence"],
+    )
+    limit: int | None = Field(default=None, ge=1, le=1_000_000, description="End after so many; default: never.")
+
+
+@router.get(
+    "/v1/events",
+    **openapi.operation(
+        "Follow events",
+        query=EventsQuery,
+        parameters=[
+            {
+                "name": "Last-Event-ID",
+                "in": "header",
+                "required": False,
+                "description": "The position to go on behind; browsers send it by themselves.",
+                "schema": {"type": "string"},
+            }
+        ],
+        answers={"text/event-stream": {"schema": {"type": "string"}, "example": "id: 7\nevent: schedule.created.v1\n"}},
+    ),
+)
+async def follow_events(request: Request) -> Response:
+    """Server-sent events in the log's order: `id` is the position, `event` the name, `data` JSON. Nothing is skipped
+    when a client comes back with the last id it saw."""
+    caller = caller_of(request, Scope.READ)
+    asked = query(request, EventsQuery)
+    services = services_of(request)
+    position = _position(request, asked)
+    if position is None:
+        position = await services.store.head()
+    wanted = tuple(part for text in asked.types for part in text.split(",") if part)
+    frames = events(services, caller, position, wanted, asked.limit)
+    headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
+    return StreamingResponse(_counted(frames, request.app.state.metrics), 200, headers, "text/event-stream")
+
+
+async def _counted(frames: AsyncIterator[bytes], metrics: Metrics) -> AsyncIterator[bytes]:
+    with metrics.streams.track_inprogress():
+        async for frame in frames:
+            yield frame
+
+
+def _position(request: Request, asked: EventsQuery) -> int | None:
+    header = request.headers.get("last-event-id")
+    if header is None or header == "":
+        return asked.from_
+    if not header.isdecimal() or int(header) >= 2**63:
+        raise Invalid("The header is not a position.", field="Last-Event-ID", value=header[:80], hint="Send 4711.")
+    return int(header)

@@ -1,0 +1,49 @@
+"""Liveness, readiness and metrics: without a key, for those who run the service."""
+
+from __future__ import annotations
+
+import asyncpg
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from horae.api import openapi
+from horae.api.health import Monitor
+from horae.api.metrics import Metrics
+from horae.api.models.admin import HealthShown
+from horae.api.reading import services_of
+from horae.api.views import respond
+from horae.domain.errors import HoraeError
+from horae.projections import due, queries
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz", **openapi.operation("Alive?", scope=None, answers={"text/plain": {"example": "ok"}}))
+async def get_liveness() -> Response:
+    """200 as long as this process answers; says nothing about others."""
+    return Response(b"ok", media_type="text/plain")
+
+
+@router.get("/readyz", **openapi.operation("Ready?", answer=HealthShown, scope=None, errors=(503,)))
+async def get_readiness(request: Request) -> Response:
+    """200 when every component can do its work, else 503 with the reasons."""
+    monitor: Monitor = request.app.state.monitor
+    health = await monitor.check()
+    if health.status == "unhealthy":
+        return respond(health, 503, {"Retry-After": "1"})
+    return respond(health)
+
+
+@router.get("/metrics", **openapi.operation("Prometheus metrics", scope=None, answers={"text/plain": {}}))
+async def get_metrics(request: Request) -> Response:
+    """Counters of this process, and the installation's gauges read now; the latter are left out while it is down."""
+    metrics: Metrics = request.app.state.metrics
+    services = services_of(request)
+    try:
+        async with services.pool.acquire() as conn:
+            metrics.standings(await queries.count_standings(conn))
+            metrics.backlog(await due.backlog(conn, services.clock.now()))
+        metrics.lag.set(max(0, await services.store.head() - services.progress.applied))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, HoraeError):
+        metrics.forget_installation()
+    return Response(metrics.page(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,61 @@
+"""Timings to try out: what a timing comes to, without creating anything."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+
+from horae.api import openapi
+from horae.api.auth import caller_of
+from horae.api.bodies import read_model
+from horae.api.models.schedules import TimingPreview, TimingPreviewShown
+from horae.api.reading import services_of
+from horae.api.views import next_shown, respond, skipped_shown
+from horae.domain import timing as t
+from horae.domain.key import Scope
+
+router = APIRouter(tags=["timings"])
+
+#: Jitter is a hash of the occurrence, hence of its schedule; a timing alone has none yet.
+_NO_SCHEDULE = UUID(int=0)
+
+
+@router.post(
+    "/v1/timings/preview",
+    **openapi.operation(
+        "Try a timing",
+        body=TimingPreview,
+        answer=TimingPreviewShown,
+        scope=Scope.READ,
+        examples={
+            "over a clock change": {
+                "timing": {"kind": "every", "cron": "30 2 * * *", "zone": "Europe/Berlin"},
+                "after": "2027-03-26T00:00:00Z",
+                "count": 5,
+            },
+            "words": {"timing": {"kind": "phrase", "text": "tomorrow at 9 AM", "zone": "Asia/Tokyo"}},
+        },
+    ),
+)
+async def preview_timing(request: Request) -> Response:
+    """Also the validation of a rule: what is wrong is a 422 that names the field. Stores nothing."""
+    caller = caller_of(request, Scope.READ)
+    body, _ = await read_model(request, TimingPreview)
+    services = services_of(request)
+    zone = await services.recipients.zone(caller.tenant, body.recipient) if body.recipient else None
+    context = t.Context(
+        now=services.clock.now(),
+        schedule_id=_NO_SCHEDULE,
+        default_zone=services.settings.default_zone,
+        recipient_zone=zone,
+    )
+    understood = t.normalise(body.timing, context)
+    found = t.preview(understood, body.count, context, after=body.after)
+    shown = TimingPreviewShown.model_construct(
+        slots=[next_shown(at) for at in found.slots],
+        skipped=skipped_shown(found.skipped),
+        understood=understood,
+        description=t.describe(understood),
+    )
+    return respond(shown)
