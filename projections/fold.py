@@ -14,7 +14,8 @@ from uuid import UUID
 
 from horae.domain import key, occurrence, recipient, schedule
 from horae.domain.envelope import Event, Recorded
-from horae.domain.timing import Every, Next, Slot
+from horae.domain.schedule.state import same_rule
+from horae.domain.timing import Every, Next, Slot, Timing
 from horae.projections.due import DueRow
 from horae.projections.rows import OPEN, Occurrence, Standing
 
@@ -36,6 +37,8 @@ class Fold:
     #: Rows of `schedules` to be written, in the order of its statement's parameters.
     schedules: dict[UUID, tuple[Any, ...]] = field(default_factory=dict)
     tags: dict[UUID, tuple[str, ...]] = field(default_factory=dict)
+    #: Of schedules whose definition the batch makes or changes.
+    timings: dict[UUID, Timing] = field(default_factory=dict)
     recipients: dict[tuple[str, str], tuple[Any, ...]] = field(default_factory=dict)
     keys_issued: list[tuple[Any, ...]] = field(default_factory=list)
     keys_rotated: list[tuple[Any, ...]] = field(default_factory=list)
@@ -98,6 +101,7 @@ def _definition(fold: Fold, standing: Standing, body: schedule.ScheduleCreated |
         standing.created_at,
     )
     fold.tags[standing.id] = personal.tags
+    fold.timings[standing.id] = timing
 
 
 def _created(fold: Fold, event: Recorded, body: schedule.ScheduleCreated) -> None:
@@ -127,11 +131,13 @@ def _asked(fold: Fold, event: Recorded) -> Standing:
 
 def _changed(fold: Fold, event: Recorded, body: schedule.ScheduleChanged) -> None:
     standing = _asked(fold, event)
+    if not same_rule(body.definition.timing, fold.timings[event.stream]):
+        # Skipped slots are slots of the rule.
+        standing.skipped = "[]"
     _definition(fold, standing, body)
     if not body.next_unchanged:
         # Another timing: what became of the old one's slot is its occurrence's to tell.
         standing.one_off = None
-        standing.skipped = "[]"
         standing.move_to(body.next)
 
 

@@ -12,8 +12,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from pydantic import TypeAdapter
+
 from horae.domain.envelope import Recorded
 from horae.domain.ids import slot_of
+from horae.domain.schedule import ScheduleChanged
+from horae.domain.timing import Timing
 from horae.projections.due import DueChange, DueRow, due_row
 from horae.projections.fold import Fold, family
 from horae.projections.rows import Occurrence, Standing, occurrence_of, standing_of
@@ -28,6 +32,7 @@ PROJECTION = "core"
 WHOLE_LOG = -1
 
 _SQL = statements("projector")
+_TIMING: TypeAdapter[Timing] = TypeAdapter(Timing)
 
 
 class PositionMoved(Exception):
@@ -207,6 +212,7 @@ async def read_prior(conn: Connection, fold: Fold, events: Sequence[Recorded]) -
     asked: set[UUID] = set()
     occurrences: set[UUID] = set()
     created: set[UUID] = set()
+    changed: set[UUID] = set()
     for event in events:
         body = event.body
         topic = body.name
@@ -220,6 +226,8 @@ async def read_prior(conn: Connection, fold: Fold, events: Sequence[Recorded]) -
                 created.add(event.stream)
             else:
                 asked.add(event.stream)
+                if isinstance(body, ScheduleChanged):
+                    changed.add(event.stream)
     wanted = (schedules | asked) - created
     if wanted:
         for record in await conn.fetch(_SQL["prior_standings"], list(wanted)):
@@ -227,6 +235,9 @@ async def read_prior(conn: Connection, fold: Fold, events: Sequence[Recorded]) -
             due = standing.due()
             if due is not None:
                 fold.due_before[due.key] = due
+    if changed:
+        for record in await conn.fetch(_SQL["prior_timings"], list(changed)):
+            fold.timings[record["id"]] = _TIMING.validate_json(record["timing"])
     if occurrences:
         ids = list(occurrences)
         for record in await conn.fetch(_SQL["prior_occurrences"], ids, [slot_of(id_) for id_ in ids]):

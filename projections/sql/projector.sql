@@ -30,6 +30,10 @@ SELECT pg_notify('horae_applied', $1::text);
 -- The prior rows of a batch.
 SELECT * FROM standings WHERE id = ANY ($1::uuid[]);
 
+-- name: prior_timings
+-- What a batch's changes are compared with.
+SELECT id, timing FROM schedules WHERE id = ANY ($1::uuid[]);
+
 -- name: prior_occurrences
 -- The prior rows of a batch; the slots let partitions be left out.
 SELECT o.* FROM unnest($1::uuid[], $2::timestamp[]) AS k (id, slot)

@@ -1,0 +1,271 @@
+"""Random histories that the real deciders made: whatever can stand in a log, the projections must apply.
+
+A `World` is the truth that read models are held against: the folds of all streams, and where each series stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from hypothesis import strategies as st
+
+from horae.domain import codec, ids
+from horae.domain import key as k
+from horae.domain import occurrence as o
+from horae.domain import recipient as r
+from horae.domain import schedule as s
+from horae.domain import timing as t
+from horae.domain.delivery import Delivery, Failure, Mode, Retry
+from horae.domain.envelope import Event, Meta, NewEvent, Recorded
+from horae.domain.errors import HoraeError
+from horae.domain.personal import Personal
+
+NOW = datetime(2026, 10, 24, 8, 0, tzinfo=UTC)
+TENANTS = ("acme", "böse; DROP")
+ZONES = ("Europe/Berlin", "America/New_York", "Asia/Kathmandu", "UTC")
+
+STORABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=12)
+
+
+@dataclass
+class World:
+    """What has happened so far."""
+
+    random: Random
+    words: list[str]
+    now: datetime = NOW
+    log: list[Recorded] = field(default_factory=list)
+    tenants: dict[UUID, str] = field(default_factory=dict)
+    schedules: dict[UUID, s.Schedule] = field(default_factory=dict)
+    #: The slot that each series' due row must name.
+    pointers: dict[UUID, t.Next | None] = field(default_factory=dict)
+    occurrences: dict[UUID, o.Occurrence] = field(default_factory=dict)
+    #: Triggered, and nothing has become of it yet.
+    triggered: dict[UUID, tuple[UUID, t.Next]] = field(default_factory=dict)
+    keys: dict[UUID, k.Key] = field(default_factory=dict)
+    recipients: dict[UUID, r.Recipient] = field(default_factory=dict)
+
+    def record(self, tenant: str, stream: UUID, version: int, body: Event) -> None:
+        """Store an event as the log would, codec included."""
+        shard = ids.shard_of(tenant, str(getattr(body, "schedule", stream)))
+        meta = Meta(
+            event_id=self.id(), tenant=tenant, shard=shard, actor="key:1", request_id=self.word(), recorded_at=self.now
+        )
+        topic, state = codec.dump(NewEvent(stream, version, meta, body))
+        self.log.append(codec.load(topic, state, stream, version, len(self.log) + 1))
+
+    def id(self) -> UUID:
+        return ids.uuid7(int(self.now.timestamp() * 1000), self.random.randbytes(10))
+
+    def word(self) -> str:
+        return self.random.choice(self.words)
+
+    def pick(self, things: Any) -> Any:
+        return self.random.choice(list(things))
+
+    def context(self, schedule: UUID) -> t.Context:
+        state = self.schedules.get(schedule)
+        return t.Context(
+            now=self.now,
+            schedule_id=schedule,
+            recipient_zone="Europe/Berlin",
+            exceptions=state.exceptions if state else frozenset(),
+        )
+
+    # --- asking ---
+
+    def timing(self) -> t.Timing:
+        zone = self.pick((*ZONES, "recipient"))
+        return self.pick(  # type: ignore[no-any-return]
+            (
+                t.Now(),
+                t.In(delay="PT90S", zone=zone),
+                t.At(at=self.now + timedelta(hours=3)),
+                t.Every(cron="30 2 * * *", zone=zone, overlap="both"),
+                t.Every(cron="0 9 * * MON-FRI", zone=zone, count=3, missed=t.Missed(policy="skip")),
+                t.Every(interval=t.Interval(unit="hours", count=7), zone=zone, jitter=timedelta(minutes=5)),
+            )
+        )
+
+    def personal(self) -> Personal:
+        return Personal(
+            recipient=self.word(),
+            channel=self.pick(("log:", "webhook:https://example.com/hook")),
+            content={self.word(): [self.word(), 1.5, None]},
+            metadata={"type": self.word()} if self.random.random() < 0.5 else {},
+            tags=tuple(self.random.sample(self.words, self.random.randint(0, len(self.words)))),
+        )
+
+    def create(self) -> None:
+        schedule, tenant = self.id(), self.pick(TENANTS)
+        mode = self.pick(Mode)
+        command = s.Create(
+            schedule=schedule,
+            recipient_ref=f"ref-{self.random.randint(1, 3)}",
+            personal=self.personal(),
+            timing=self.timing(),
+            context=self.context(schedule),
+            priority=self.random.randint(1, 5),
+            delivery=Delivery(mode=mode, retry=Retry(retries=self.random.randint(0, 2))),
+            expires_after=self.pick((None, timedelta(hours=2))),
+        )
+        body = s.create(command)
+        self.tenants[schedule] = tenant
+        self.schedules[schedule] = s.evolve(None, schedule, body)
+        self.pointers[schedule] = body.next
+        self.record(tenant, schedule, 1, body)
+
+    def current(self, schedule: UUID) -> s.Current:
+        state = self.schedules[schedule]
+        if state.recurring:
+            return s.Current(next=self.pointers[schedule])
+        slot = s.one_off_slot(state, self.context(schedule))
+        if ids.occurrence_id(schedule, slot.slot.local, slot.slot.fold) in self.occurrences:
+            return s.Current(next=None, begun=True)
+        return s.Current(next=None if slot.slot in state.exceptions else slot)
+
+    def ask(self) -> None:
+        schedule: UUID = self.pick(self.schedules)
+        context, current = self.context(schedule), self.current(schedule)
+        pointer = self.pointers[schedule]
+        slot = pointer.slot if pointer else t.Slot(local=self.now.replace(tzinfo=None))
+        exceptions = self.schedules[schedule].exceptions
+        command = self.pick(
+            (
+                s.Change(changes={"timing": self.timing()}, context=context, current=current),
+                s.Change(changes={"tags": (self.word(),), "priority": 5}, context=context, current=current),
+                s.Pause(),
+                s.Resume(context=context, current=current),
+                s.Resume(context=context, current=current),
+                s.Cancel(reason=self.word()),
+                s.Trigger(trigger=self.id(), context=context),
+                s.Skip(slot=slot, context=context, current=current),
+                s.Unskip(slot=next(iter(exceptions), slot), context=context, current=current),
+            )
+        )
+        for body in s.decide(command, self.schedules[schedule]):
+            state = self.schedules[schedule] = s.evolve(self.schedules[schedule], schedule, body)
+            self.record(self.tenants[schedule], schedule, state.version, body)
+            if isinstance(body, s.SchedulePaused | s.ScheduleCancelled):
+                self.pointers[schedule] = None
+            elif isinstance(body, s.ScheduleResumed) or getattr(body, "next_unchanged", None) is False:
+                self.pointers[schedule] = body.next  # type: ignore[union-attr]
+            if isinstance(body, s.ScheduleTriggered):
+                self.triggered[body.occurrence] = (schedule, body.at)
+
+    # --- firing ---
+
+    def meet(self) -> None:
+        """A slot, or something that waits by itself, has come due."""
+        due = [(schedule, at, "slot", "slot", None) for schedule, at in self.pointers.items() if at is not None]
+        due += [(schedule, at, "occurrence", "trigger", id_) for id_, (schedule, at) in self.triggered.items()]
+        if not due:
+            return
+        schedule, at, row, origin, id_ = self.pick(due)
+        if row == "slot":
+            id_ = ids.occurrence_id(schedule, at.slot.local, at.slot.fold)
+        self.now = max(self.now, at.due_at + timedelta(milliseconds=5))
+        common = {"at": at, "row": row, "origin": origin, "schedule": self.schedules[schedule]}
+        context = self.context(schedule)
+        rule = {"rule": "quiet hours", "reason": self.word()}
+        command = self.pick(
+            (
+                o.Fire(**common, owner=self.random.randint(1, 3), now=self.now, context=context),
+                o.Fire(**common, owner=self.random.randint(1, 3), now=self.now, context=context),
+                o.Fire(**common, owner=4, now=self.now + timedelta(days=3), context=context),
+                o.Defer(**common, **rule, until=self.now + timedelta(hours=1), context=context),
+                o.Suppress(**common, **rule, context=context),
+            )
+        )
+        if self.schedules[schedule].status is not s.Status.ACTIVE and not isinstance(command, o.Fire):
+            return
+        self.become(schedule, id_, command)
+
+    def attempt(self) -> None:
+        """Something becomes of an occurrence that has begun."""
+        if not self.occurrences:
+            return
+        id_: UUID = self.pick(self.occurrences)
+        state = self.occurrences[id_]
+        schedule = self.schedules[state.schedule]
+        ran = {"attempt": state.attempt, "started_at": self.now, "duration_ms": 12.5}
+        failure = Failure(kind="http", message=self.word(), status_code=503, nothing_arrived=True)
+        command = self.pick(
+            (
+                o.StartAttempt(schedule=schedule, owner=2, now=self.now),
+                o.RecordDelivered(schedule=schedule, **ran, response={"body": self.word()}),
+                o.RecordFailed(schedule=schedule, **ran, failure=failure, now=self.now),
+                o.RecordFailed(schedule=schedule, **ran, failure=Failure(kind="io", message="?"), now=self.now),
+                o.RecoverLost(schedule=schedule, owner=state.owner or 0, now=self.now),
+                o.Replay(schedule=schedule, now=self.now),
+                o.ReportDelivery(schedule=schedule, status="opened", at=self.now, detail={self.word(): 1}),
+            )
+        )
+        if state.phase is o.Phase.DEFERRED and state.slot and state.due_at and state.plan is not None:
+            return
+        self.become(state.schedule, id_, command)
+
+    def become(self, schedule: UUID, id_: UUID, command: o.Command) -> None:
+        for body in o.decide(command, self.occurrences.get(id_)):
+            state = self.occurrences[id_] = o.evolve(self.occurrences.get(id_), id_, body)
+            self.triggered.pop(id_, None)
+            self.record(self.tenants[schedule], id_, state.version, body)
+            if isinstance(body, o.OccurrenceMissed | o.SlotPassed) or getattr(body, "moves", False):
+                self.pointers[schedule] = body.next  # type: ignore[union-attr]
+
+    # --- recipients and keys ---
+
+    def know(self) -> None:
+        tenant, id_ = self.pick(TENANTS), self.word()
+        stream = ids.recipient_stream(tenant, id_)
+        profile = r.RecipientProfile(id=id_, zone=self.pick((None, *ZONES)), attributes={self.word(): self.word()})
+        for body in r.decide(r.Put(recipient_ref="ref-1", profile=profile), self.recipients.get(stream)):
+            state = self.recipients[stream] = r.evolve(self.recipients.get(stream), body)
+            self.record(tenant, stream, state.version, body)
+
+    def issue(self) -> None:
+        id_, tenant = self.id(), self.pick(TENANTS)
+        command = k.Issue(sha256=id_.hex * 2, prefix="hk_", label=self.word(), scope=self.pick(k.Scope))
+        body = k.issue(command)
+        self.keys[id_], self.tenants[id_] = k.evolve(None, body), tenant
+        self.record(tenant, id_, 1, body)
+
+    def end_key(self) -> None:
+        if self.keys:
+            id_ = self.pick(self.keys)
+            for body in k.decide(
+                self.pick((k.Revoke(), k.Rotate(successor=self.id(), expires_at=self.now))), self.keys[id_]
+            ):
+                self.keys[id_] = k.evolve(self.keys[id_], body)
+                self.record(self.tenants[id_], id_, self.keys[id_].version, body)
+
+    def step(self) -> None:
+        """One thing happens, or is refused."""
+        self.now += timedelta(seconds=self.random.randint(0, 4_000))
+        deeds = (self.create, self.know, self.issue, self.end_key, *(self.ask, self.meet, self.attempt) * 4)
+        try:
+            (self.pick(deeds) if self.schedules else self.create)()
+        except HoraeError:
+            return
+
+
+@st.composite
+def worlds(draw: st.DrawFn, steps: int = 60) -> World:
+    """A history of up to `steps` steps."""
+    words = draw(st.lists(STORABLE, min_size=1, max_size=4, unique=True))
+    world = World(draw(st.randoms(use_true_random=True)), words)
+    for _ in range(draw(st.integers(5, steps))):
+        world.step()
+    return world
+
+
+def world(seed: int, steps: int) -> World:
+    """The history of a seed, for tests that need one and not all."""
+    made = World(Random(seed), ["plain", "süß", "雪", "a,b\"'\\"])
+    for _ in range(steps):
+        made.step()
+    return made
