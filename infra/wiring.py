@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from horae.api.services import ApiSettings, Services
-from horae.commands.bulk import Bulk
 from horae.commands.keys import Keys
 from horae.commands.occurrences import Occurrences
 from horae.commands.ports import Clock
@@ -51,12 +50,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         schedules = Schedules(store, clock, ids, refs, standing, standing, recipients, settings.default_zone)
         yield Services(
             schedules=schedules,
-            history=schedules,
             occurrences=Occurrences(store, clock, ids, settings.default_zone),
             recipients=recipients,
             # Keys live on real time, whatever the service's clock says.
             keys=Keys(store, real_clock, ids, secrets.token_bytes),
-            bulk=Bulk(schedules),
             store=store,
             pool=pool,
             progress=progress,

@@ -28,7 +28,6 @@ from horae.infra.processes.watchdog import watch_progress
 from horae.infra.secrets import Refs
 from horae.infra.settings import Settings
 from horae.projections import schema
-from horae.projections.projector import Applied
 from horae.streams.channels import Channels
 from horae.streams.dispatcher import Dispatcher, DispatcherConfig, PostgresDueSource
 from horae.streams.faults import Faults
@@ -92,14 +91,7 @@ async def open_work(settings: Settings, incarnation: Incarnation) -> AsyncIterat
         )
 
         applying = Applying()
-
-        async def on_applied(applied: Applied) -> None:
-            if applied.reset:
-                dispatcher.look_again()
-            dispatcher.on_applied(applied.due)
-            applying.moved(applied.position)
-
-        feed = Feed(store, lambda: schema.connect(dsn), [on_applied])
+        feed = Feed(store, lambda: schema.connect(dsn), [dispatcher.on_applied, applying.on_applied])
 
         def measure() -> Beat:
             text = generate_latest(registry).decode()

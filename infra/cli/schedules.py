@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from horae.infra.cli.client import ApiKey, AsJson, Data, Url, connect
+from horae.infra.cli.client import Api, ApiKey, AsJson, Data, Refused, Url, connect
 from horae.infra.cli.output import say, show_json, table
 
 
@@ -56,12 +56,12 @@ def explain(
 ) -> None:
     """Say why an occurrence went out when it did, or why it did not."""
     with connect(url, api_key, data) as api:
-        answer = api.get(f"/v1/occurrences/{_occurrence(api, occurrence)}/explain")
+        answer = _explain(api, occurrence)
     if as_json:
         show_json(answer)
         return
-    words = answer.get("words") or answer.get("text") or answer.get("story")
-    for line in words if isinstance(words, list) else str(words).splitlines():
+    say(f"{answer['verdict']}", "bold")
+    for line in answer["story"]:
         say(line)
 
 
@@ -106,15 +106,20 @@ def schedule(
     say(f"{answer['id']}  due {answer.get('next_due_at')}")
 
 
-def _occurrence(api: Any, given: str) -> str:
-    """The id itself, or the newest occurrence of the schedule that it names."""
-    from horae.infra.cli.client import Refused
-
+def _explain(api: Api, given: str) -> Any:
+    """The explanation of an occurrence; of a schedule, that of its newest occurrence, else of its next slot."""
     try:
-        page = api.get(f"/v1/schedules/{given}/occurrences", limit=1)
-    except Refused:
-        return given
-    return page["items"][0]["id"] if page["items"] else given
+        return api.get(f"/v1/occurrences/{given}/explain")
+    except Refused as refused:
+        if refused.problem.get("code") != "not_found":
+            raise
+    newest = api.get(f"/v1/schedules/{given}/occurrences", limit=1)["items"]
+    if newest:
+        return api.get(f"/v1/occurrences/{newest[0]['id']}/explain")
+    coming = api.get(f"/v1/schedules/{given}")["next"]
+    if coming is None:
+        raise Refused("The schedule has neither an occurrence nor a slot to come.", None, {})
+    return api.get(f"/v1/schedules/{given}/explain", slot=coming["slot"], fold=coming["fold"])
 
 
 def _json(text: str, option: str) -> dict[str, Any]:

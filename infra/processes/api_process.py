@@ -24,7 +24,7 @@ from horae.infra.processes.lifeline import new_loop, stop_requested
 from horae.infra.wiring import open_services
 
 #: How long a stop waits for requests under way.
-_DRAIN_S = 5
+_DRAIN_S = 2
 
 _log = structlog.get_logger(__name__)
 
