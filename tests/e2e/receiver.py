@@ -7,7 +7,7 @@ import json
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -55,7 +55,7 @@ class Receiver:
         self._runner: web.AppRunner | None = None
         self.port = 0
 
-    async def __aenter__(self) -> Receiver:
+    async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=16 * 2**20)
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -97,11 +97,15 @@ class Receiver:
             await self._changed.wait_for(lambda: len(matching()) >= count)
             return matching()
 
+    def note(self, received: Received) -> None:
+        """Remember a request; a test of many may count instead."""
+        self.requests.append(received)
+
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         received = Received(request.path, {k.lower(): v for k, v in request.headers.items()}, await request.read())
         answer = self._script.popleft() if self._script else self.default
         async with self._changed:
-            self.requests.append(received)
+            self.note(received)
             self._changed.notify_all()
         if answer.hold is not None:
             await answer.hold.wait()

@@ -1,0 +1,1 @@
+"""Real processes, killed at random and at named points, under load."""

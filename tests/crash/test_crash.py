@@ -1,0 +1,211 @@
+"""Nothing acknowledged is lost, nothing is claimed twice, nothing at_most_once is sent twice, whoever is killed when.
+
+The worker, the API and PostgreSQL of a real installation are killed by SIGKILL under load, at random moments (counted
+in deliveries, not in time) and at two named points: *claim committed, not sent*, and *sent, not recorded*.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from tests.crash.load import Acknowledged, Load
+from tests.e2e.conftest import MakeService
+from tests.e2e.harness import Service, ended
+from tests.e2e.receiver import Received, Receiver
+
+RATE = 330.0
+SEED = 20261122
+
+
+@dataclass(slots=True)
+class Deliveries:
+    """What the receiver got: how often each message, and how late."""
+
+    count: Counter[UUID] = field(default_factory=Counter)
+    lateness_s: list[float] = field(default_factory=list)
+
+
+class CountingReceiver(Receiver):
+    """Counts instead of keeping tens of thousands of bodies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = Deliveries()
+        self._more = asyncio.Event()
+        self._wanted = 0
+
+    def note(self, received: Received) -> None:
+        """One more message."""
+        message = received.json
+        self.seen.count[UUID(received.occurrence)] += 1
+        late_s = (datetime.now(UTC) - datetime.fromisoformat(message["due_at"])).total_seconds()
+        self.seen.lateness_s.append(late_s)
+        if self.seen.count.total() >= self._wanted:
+            self._more.set()
+
+    async def more(self, count: int, within_s: float = 60.0) -> None:
+        """Return when `count` further messages have come. Raises `TimeoutError`: then nothing recovers."""
+        self._wanted = self.seen.count.total() + count
+        self._more.clear()
+        async with asyncio.timeout(within_s):
+            await self._more.wait()
+
+
+def _kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+async def _kill_at_random(
+    service: Service, receiver: CountingReceiver, times: int, dice: random.Random
+) -> Counter[str]:
+    """Kill each part `times` times, the next one only when messages come again. How often each was killed."""
+    victims = ["worker", "api", "postgres"] * times
+    dice.shuffle(victims)
+    killed: Counter[str] = Counter()
+    for victim in victims:
+        while True:
+            await receiver.more(dice.randint(50, 500))
+            pid = service.family().get(victim)
+            if pid is not None:
+                break
+        _kill(pid)
+        await ended(pid)
+        killed[victim] += 1
+    return killed
+
+
+async def _kill_at(point: str, service: Service, receiver: CountingReceiver, times: int) -> None:
+    """Start the service so that its worker hangs at `point`, and kill it there, `times` times."""
+    pipe = service.data.with_name(f"{point}.pipe")
+    os.mkfifo(pipe)
+    pipe.chmod(0o666)
+    service.environment = {"HORAE_FAULT": f"{point}:40", "HORAE_FAULT_FILE": str(pipe)}
+    await service.start()
+    for _ in range(times):
+        # The worker's write ends only when somebody reads: the pipe is the signal.
+        async with asyncio.timeout(60):
+            assert await asyncio.to_thread(pipe.read_text) != ""
+        pid = service.family()["worker"]
+        _kill(pid)
+        await ended(pid)
+    service.environment = {}
+
+
+async def _connect(service: Service) -> asyncpg.Connection[asyncpg.Record]:
+    """The installation's own database, as its owner."""
+    folder = service.data / "postgres"
+    password = json.loads((folder / "secrets.json").read_text())["horae"]
+    (pid_file,) = folder.rglob("postmaster.pid")
+    port = int(pid_file.read_text().splitlines()[3])
+    return await asyncpg.connect(host="127.0.0.1", port=port, user="horae", password=password, database="horae")
+
+
+_LEDGER = """
+SELECT (body->>'schedule')::uuid AS schedule, originator_id AS occurrence,
+       count(*) FILTER (WHERE topic = 'occurrence.claimed.v1') AS claims,
+       count(*) FILTER (WHERE topic = 'occurrence.ended.v1') AS ends,
+       max(body->>'outcome') AS outcome,
+       max(body->'slot'->>'local') AS slot
+FROM (SELECT originator_id, topic, convert_from(state, 'UTF8')::jsonb->'body' AS body FROM log.events
+      WHERE topic LIKE 'occurrence.%') AS events
+GROUP BY 1, 2
+"""
+
+
+async def _drained(service: Service, acknowledged: Acknowledged) -> list[Any]:
+    """The record of every occurrence, once each acknowledged schedule's has ended."""
+    waiting = {str(schedule) for schedule in acknowledged.once}
+
+    def is_last(event: dict[str, Any]) -> bool:
+        if event["event"].startswith("occurrence.ended"):
+            waiting.discard(str(event["body"]["schedule"] if "body" in event else event["data"]["schedule"]))
+        return not waiting
+
+    await service.until(is_last)
+    conn = await _connect(service)
+    try:
+        return list(await conn.fetch(_LEDGER))
+    finally:
+        await conn.close()
+
+
+def _judge(records: list[Any], acknowledged: Acknowledged, seen: Deliveries) -> Counter[str]:
+    assert acknowledged.refused == []
+    by_schedule: dict[UUID, list[Any]] = {}
+    for record in records:
+        by_schedule.setdefault(record["schedule"], []).append(record)
+    lost = [schedule for schedule in acknowledged.once if schedule not in by_schedule]
+    assert lost == [], f"{len(lost)} acknowledged schedules were never claimed"
+    outcomes: Counter[str] = Counter()
+    for schedule, once in acknowledged.once.items():
+        (record,) = by_schedule[schedule]
+        occurrence = record["occurrence"]
+        assert (record["claims"], record["ends"]) == (1, 1), dict(record)
+        outcomes[record["outcome"]] += 1
+        if once:
+            assert seen.count[occurrence] <= 1, f"at_most_once {occurrence} came {seen.count[occurrence]} times"
+            assert record["outcome"] in ("delivered", "unknown"), dict(record)
+        else:
+            assert record["outcome"] == "delivered", dict(record)
+        if record["outcome"] == "delivered":
+            assert seen.count[occurrence] >= 1, f"{occurrence} is recorded as delivered, but nobody got it"
+    claimed = {record["occurrence"] for record in records}
+    assert set(seen.count) <= claimed, "something was sent without a claim"
+    return outcomes
+
+
+def _percentile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))] if values else 0.0
+
+
+async def _run(make_service: MakeService, *, kills: int, kills_at_points: int) -> None:
+    dice = random.Random(SEED)
+    async with CountingReceiver() as receiver:
+        service = await make_service().start()
+        async with Load(service, receiver.channel, rate=RATE) as load:
+            killed = await _kill_at_random(service, receiver, kills, dice)
+            for point in ("claim_committed", "sent"):
+                await service.stop()
+                await _kill_at(point, service, receiver, kills_at_points)
+                await service.stop()
+                await service.start()
+                await receiver.more(200)
+        records = await _drained(service, load.acknowledged)
+        outcomes = _judge(records, load.acknowledged, receiver.seen)
+    seen = receiver.seen
+    repeats = sum(count - 1 for count in seen.count.values())
+    acked = len(load.acknowledged.once)
+    print(
+        f"\nseed {SEED}: {load.seconds:.0f} s; creates: {RATE:g}/s offered, {acked} acknowledged, "
+        f"{load.acknowledged.retries} requests repeated; deliveries: {seen.count.total()}, of them {repeats} repeats "
+        f"under the same id; killed at random {dict(killed)}, at each named point {kills_at_points} workers; "
+        f"outcomes {dict(outcomes)}; lateness p50 {_percentile(seen.lateness_s, 0.5):.3f} s, "
+        f"p99 {_percentile(seen.lateness_s, 0.99):.2f} s, max {max(seen.lateness_s):.2f} s"
+    )
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(900)
+@pytest.mark.covers("REL-18", "REL-08", "DSP-39")
+async def test_nothing_is_lost_or_doubled_whoever_is_killed(make_service: MakeService) -> None:
+    """Each part killed ten times at random and the worker five times at each named point, under load."""
+    await _run(make_service, kills=10, kills_at_points=5)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+async def test_nothing_is_lost_or_doubled_for_long(make_service: MakeService) -> None:
+    """The same, ten times as long."""
+    await _run(make_service, kills=100, kills_at_points=50)
