@@ -201,7 +201,7 @@ def build(app: FastAPI) -> dict[str, Any]:
 def _resolved(part: Any, targets: Mapping[str, str]) -> Any:
     if isinstance(part, dict):
         return {
-            key: targets.get(value, value) if key == "$ref" else _resolved(value, targets)
+            key: targets.get(value, value) if key == "$ref" and isinstance(value, str) else _resolved(value, targets)
             for key, value in part.items()
         }
     if isinstance(part, list):

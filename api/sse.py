@@ -1,6 +1,6 @@
 """The tenant's events as server-sent events, by position, with resume.
 
-Each stream reads the log itself, page by page, only as fast as its client takes them (nothing is buffered beyond a page),
+Each stream reads the log itself, page by page, only as fast as its client takes them (at most a page is buffered),
 and sleeps until the read models' progress says that something new is in the log: an event that arrives here can be read
 everywhere else, too.
 """

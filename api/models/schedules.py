@@ -144,8 +144,9 @@ ScheduleStatus = Literal[
     "pending", "executing", "completed", "failed", "cancelled", "paused", "suppressed", "expired", "missed", "unknown"
 ]
 _STATUS = (
-    "`pending`: waits for its next slot · `executing`: a release is under way · `completed` or `failed`: nothing more will "
-    "come, by how the last one ended · `paused` · `cancelled` · of one-offs also `suppressed`, `expired`, `missed`, `unknown`"
+    "`pending`: waits for its next slot · `executing`: a release is under way · `completed` or `failed`: nothing more "
+    "will come, by how the last one ended · `paused` · `cancelled` · of one-offs also `suppressed`, `expired`, "
+    "`missed`, `unknown`"
 )
 
 
@@ -321,7 +322,7 @@ class BulkSchedule(CreateSchedule):
         default=None,
         min_length=1,
         max_length=255,
-        description="Makes a repeat of this item harmless wherever it stands; default: the request's key and its place.",
+        description="Makes a repeat of this item harmless wherever it stands; else the request's key and its place.",
         examples=["order-4711-reminder"],
     )
 

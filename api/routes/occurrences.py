@@ -54,7 +54,7 @@ async def get_occurrence(request: Request, occurrence_id: UUID) -> Response:
     **openapi.operation("Why it went out then, or not", answer=Explanation, query=ReadQuery),
 )
 async def explain(request: Request, occurrence_id: UUID) -> Response:
-    """Every decision in order, from the log: what was asked, zone and clock changes, edits, claim, attempts, outcome."""
+    """Every decision in order, from the log: what was asked, zone, clock changes, edits, claim, attempts, outcome."""
     caller = caller_of(request, Scope.READ)
     asked = query(request, ReadQuery)
     services = services_of(request)
