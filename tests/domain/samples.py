@@ -1,0 +1,203 @@
+"""One event of every kind with every field filled, of which the golden files are made. Nothing here is computed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from horae.domain import key as k
+from horae.domain import occurrence as o
+from horae.domain import recipient as r
+from horae.domain import schedule as s
+from horae.domain import timing as t
+from horae.domain.delivery import Delivery, Failure, Mode, Retry, Strategy
+from horae.domain.envelope import Event, Meta, NewEvent
+from horae.domain.personal import Personal
+
+AT = datetime(2026, 12, 1, 8, 0, 0, 123000, tzinfo=UTC)
+STREAM, OTHER = UUID("01932c5b-0000-7000-8000-000000000001"), UUID("01932c5b-0000-8000-8000-000000000002")
+META = Meta(
+    event_id=UUID("01932c5b-0000-7000-8000-00000000000a"),
+    tenant="acme",
+    shard=17,
+    actor="key:01932c5b",
+    request_id="req-1",
+    correlation_id=STREAM,
+    causation_id=OTHER,
+    recorded_at=AT,
+)
+SLOT = t.Slot(local=datetime(2026, 10, 25, 2, 30), fold=1)  # noqa: DTZ001 - slots are naive
+PLAN = t.Plan(
+    zone="Europe/Berlin",
+    zone_source="recipient",
+    tzdata="2026f",
+    branch="overlap_second",
+    jitter_s=2.5,
+    reasons=(t.Reason(code="overlap_second", text="02:30 comes twice on that day: the second is taken."),),
+)
+NEXT = t.Next(slot=SLOT, number=3, due_at=AT, plan=PLAN)
+PERSONAL = Personal(
+    recipient="user-17",
+    channel="webhook:https://example.com/hook",
+    content={"subject": "Grüße ☀", "nothing": None, "n": 1.5, "list": [1, "a", {"deep": True}]},
+    metadata={"type": "digest"},
+    tags=("onboarding",),
+)
+EVERY = t.Every(
+    cron="30 2 * * SUN",
+    zone="recipient",
+    starts_at=datetime(2026, 10, 1, 0, 0),  # noqa: DTZ001 - local
+    ends_at="2027-03-31",
+    count=9,
+    gap="shift",
+    overlap="second",
+    missed=t.Missed(policy="skip", within=timedelta(minutes=10)),
+    jitter=timedelta(minutes=5),
+    anchor=t.Resolved(local=SLOT.local, fold=1, zone="Europe/Berlin", zone_source="recipient"),
+)
+DEFINITION = s.Definition(
+    timing=EVERY,
+    priority=3,
+    delivery=Delivery(
+        mode=Mode.AT_MOST_ONCE,
+        timeout=timedelta(seconds=15),
+        retry=Retry(strategy=Strategy.JITTERED, retries=5, delay=timedelta(seconds=1), factor=1.5),
+    ),
+    expires_after=timedelta(hours=2),
+)
+FAILURE = Failure(
+    kind="http",
+    message="HTTP 503",
+    status_code=503,
+    nothing_arrived=True,
+    retryable=True,
+    retry_after_s=120.0,
+)
+COMMON = {"schedule": STREAM, "recipient_ref": "r_17", "priority": 3}
+
+SAMPLES: tuple[Event, ...] = (
+    s.ScheduleCreated(
+        recipient_ref="r_17",
+        personal=PERSONAL,
+        definition=DEFINITION,
+        next=NEXT,
+        cloned_from=OTHER,
+        request_digest="d1",
+    ),
+    s.ScheduleChanged(
+        personal=PERSONAL,
+        definition=DEFINITION,
+        changed=("content", "timing"),
+        next_unchanged=False,
+        next=NEXT,
+        replaced=SLOT,
+        request_digest="d1",
+    ),
+    s.SchedulePaused(reason="holidays", request_digest="d1"),
+    s.ScheduleResumed(next=NEXT, reason="back", request_digest="d1"),
+    s.ScheduleCancelled(reason="left", request_digest="d1"),
+    s.SlotSkipped(slot=SLOT, occurrence=OTHER, due_at=AT, next_unchanged=False, next=NEXT, request_digest="d1"),
+    s.SlotUnskipped(slot=SLOT, occurrence=OTHER, next_unchanged=False, next=NEXT, request_digest="d1"),
+    s.ScheduleTriggered(trigger=STREAM, occurrence=OTHER, at=NEXT, reason="now", request_digest="d1"),
+    o.OccurrenceClaimed(
+        **COMMON,
+        schedule_version=2,
+        origin="slot",
+        slot=SLOT,
+        number=3,
+        due_at=AT,
+        plan=PLAN,
+        owner=41,
+        moves=True,
+        next=NEXT,
+    ),
+    o.AttemptStarted(**COMMON, schedule_version=2, attempt=2, owner=42),
+    o.AttemptFailed(**COMMON, attempt=1, failure=FAILURE, started_at=AT, duration_ms=12.5, retry_at=AT),
+    o.OccurrenceDeferred(
+        **COMMON,
+        schedule_version=2,
+        origin="trigger",
+        slot=SLOT,
+        number=3,
+        due_at=AT,
+        until=AT,
+        rule="quiet_hours",
+        reason="it is night",
+        moves=True,
+        next=NEXT,
+    ),
+    o.OccurrenceMissed(
+        **COMMON,
+        schedule_version=2,
+        slot=SLOT,
+        due_at=AT,
+        to=SLOT,
+        to_due_at=AT,
+        count=4,
+        policy="once",
+        next=NEXT,
+    ),
+    o.OccurrenceEnded(
+        **COMMON,
+        outcome=o.Outcome.DELIVERED,
+        reason="the channel accepted it",
+        attempt=1,
+        started_at=AT,
+        duration_ms=12.5,
+        response={"status_code": 204},
+        schedule_version=2,
+        origin="slot",
+        slot=SLOT,
+        number=3,
+        due_at=AT,
+        plan=PLAN,
+        moves=True,
+        next=NEXT,
+    ),
+    o.OccurrenceReplayed(**COMMON, due_at=AT, reason="fixed", request_digest="d1"),
+    o.SlotPassed(**COMMON, schedule_version=2, slot=SLOT, next=NEXT),
+    o.DeliveryReported(**COMMON, status="bounced", at=AT, detail={"code": 550}, request_digest="d1"),
+    r.RecipientSet(
+        recipient_ref="r_17",
+        personal=r.RecipientProfile(id="user-17", zone="Europe/Berlin", locale="de-DE", attributes={"plan": None}),
+    ),
+    k.KeyIssued(
+        sha256="ab" * 32,
+        prefix="hk_abcdefg",
+        label="app",
+        scope=k.Scope.WRITE,
+        expires_at=AT,
+        rotated_from=OTHER,
+        request_digest="d1",
+    ),
+    k.KeyRotated(successor=OTHER, expires_at=AT),
+    k.KeyRevoked(reason="leaked"),
+)
+
+_RESOLVED = t.Resolved(local=SLOT.local, fold=1, zone="Europe/Berlin", zone_source="recipient")
+_TIMINGS: dict[str, t.Timing] = {
+    "now": t.Now(resolved=_RESOLVED),
+    "at": t.At(at=AT),
+    "local": t.At(local=SLOT.local, zone="recipient"),
+    "in": t.In(delay=t.Span(months=1, days=2, clock=timedelta(minutes=30)), zone="recipient", resolved=_RESOLVED),
+    "phrase": t.Phrase(text="tomorrow at 9 AM", zone="Asia/Tokyo", locale="en-GB", understood=_RESOLVED),
+    "rrule": t.Every(rrule="FREQ=MONTHLY;BYDAY=-1FR", zone="Europe/Berlin"),
+    "interval": t.Every(interval=t.Interval(unit="hours", count=6), zone="UTC"),
+}
+
+#: Further golden files, by name: the stored name, `+`, and what is special about it.
+VARIANTS: dict[str, Event] = {
+    f"schedule.created.v1+{kind}": s.ScheduleCreated(
+        recipient_ref="r_17",
+        personal=PERSONAL,
+        definition=DEFINITION.model_copy(update={"timing": timing}),
+        next=NEXT,
+    )
+    for kind, timing in _TIMINGS.items()
+}
+GOLDENS: dict[str, Event] = {body.name: body for body in SAMPLES} | VARIANTS
+
+
+def sample(body: Event) -> NewEvent:
+    """The event as it would be appended."""
+    return NewEvent(STREAM, 1, META, body)
