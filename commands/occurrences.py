@@ -426,6 +426,9 @@ def _candidate(
             return None
         at = named if named is not None and named.slot == row.slot else _at(row, schedule, context)
         return Candidate(row, schedule, state, at, context)
+    if state is not None and state.wake_at is not None and state.wake_at > now and schedule.status is s.Status.ACTIVE:
+        # The row is older than the last attempt, which has put off the next.
+        return None
     if state is not None and state.phase is not o.Phase.DEFERRED:
         return Candidate(row, schedule, state, None, context)
     at = schedule.triggers.get(row.occurrence) or _deferred_at(row, asked, history, context)

@@ -21,7 +21,8 @@ import structlog
 from horae.commands.occurrences import Attempt, Candidate, Occurrences, Rule, Settled
 from horae.commands.ports import Clock
 from horae.domain.errors import Unavailable
-from horae.projections.due import ALL_SHARDS, DueChange, DueRow
+from horae.projections.due import ALL_SHARDS, DueRow
+from horae.projections.projector import Applied
 from horae.streams.channels import Channels, endpoint_of
 from horae.streams.dispatcher.config import DispatcherConfig
 from horae.streams.dispatcher.endpoints import Endpoints
@@ -88,15 +89,17 @@ class Dispatcher:
 
     # --- what others tell it --------------------------------------------------------------------------------------
 
-    def on_applied(self, changes: Sequence[DueChange]) -> None:
-        """The projection has committed these changes of the due index. Call in order, from the loop's thread."""
+    async def on_applied(self, applied: Applied) -> None:
+        """The projection has committed these changes of the due index (a reset: some may have been missed)."""
+        if applied.reset:
+            self._horizon.rewind()
         changed = self._horizon.changed
-        for change in changes:
+        for change in applied.due:
             row = change.due
             if row is not None and row.shard not in self._shards:
                 row = None
             changed(change.key, row)
-        if changes:
+        if applied.due or applied.reset:
             self.wake()
 
     def wake(self) -> None:

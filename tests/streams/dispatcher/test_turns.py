@@ -1,0 +1,135 @@
+"""Who goes first, and how many at once: priorities, tenants in turn, endpoints' limits and breakers."""
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from horae.domain.delivery import Delivery, Retry
+from horae.streams.channels import Receipt, Release
+from tests.streams.worker import NOON, Worker, at, fails, hook, host_of, one_off
+
+DUE = NOON + timedelta(minutes=1)
+
+
+class Gate:
+    """A receiver that answers only when it is told to, and knows how many wait at once."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.now = self.most = 0
+
+    async def __call__(self, _release: Release) -> Receipt:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await self.open.wait()
+        self.now -= 1
+        return Receipt()
+
+
+@pytest.mark.covers("DSP-07", "RUL-04")
+async def test_pressing_work_goes_first_and_tenants_take_turns(worker: Worker) -> None:
+    """One tenant's flood delays neither the other tenant nor what is more pressing."""
+    for i in range(30):
+        await worker.create(at(DUE), recipient=f"f{i}", tenant="flood", priority=2)
+    for i in range(3):
+        await worker.create(at(DUE), recipient=f"s{i}", tenant="small", priority=2)
+    await worker.create(at(DUE), recipient="u", tenant="flood", priority=4)
+    worker.dispatcher(in_flight=1, batch=1)
+    await worker.settle()
+    await worker.at(DUE)
+    order = [r.tenant for r in worker.channel.releases]
+    assert worker.channel.releases[0].recipient == "u"
+    assert len(order) == 34
+    assert max(i for i, tenant in enumerate(order) if tenant == "small") <= 6
+
+
+@pytest.mark.covers("DSP-26")
+async def test_no_more_attempts_run_at_once_than_allowed(worker: Worker) -> None:
+    """What finds no free slot stays unclaimed, so that a cancel still stops it."""
+    gate = Gate()
+    worker.channel.answers[None] = gate
+    schedules = [await worker.create(at(DUE), recipient=f"r{i}") for i in range(12)]
+    dispatcher = worker.dispatcher(in_flight=5)
+    await worker.settle()
+    worker.clock.set(DUE)
+    dispatcher.wake()
+    await worker.channel.until(5)
+    claimed = {r.schedule for r in worker.channel.releases}
+    waiting = [schedule for schedule in schedules if schedule not in claimed]
+    assert (len(waiting), dispatcher.in_flight, dispatcher.queue_size) == (7, 5, 7)
+    await worker.cancel(waiting[0])
+    gate.open.set()
+    await worker.settle()
+    assert gate.most == 5
+    assert {r.schedule for r in worker.channel.releases} == set(schedules) - {waiting[0]}
+
+
+@pytest.mark.covers("REL-13")
+async def test_a_slow_endpoint_does_not_delay_another(worker: Worker) -> None:
+    """Its own slots are all that it can take, however much waits for it."""
+    gate = Gate()
+    worker.channel.answers["https://slow.example"] = gate
+    for i in range(20):
+        await worker.create(at(DUE), recipient=f"s{i}", channel=hook("slow.example"))
+    for i in range(5):
+        await worker.create(at(DUE), recipient=f"q{i}", channel=hook("quick.example"))
+    dispatcher = worker.dispatcher(in_flight=10, per_endpoint=2)
+    await worker.settle()
+    worker.clock.set(DUE)
+    dispatcher.wake()
+    await worker.channel.until(7)
+    assert Counter(map(host_of, worker.channel.releases)) == {"quick.example": 5, "slow.example": 2}
+    gate.open.set()
+    await worker.settle()
+    assert gate.most == 2
+    assert len(worker.channel.releases) == 25
+
+
+@pytest.mark.covers("DSP-33", "DSP-34", "REL-15")
+async def test_an_endpoint_in_trouble_is_left_alone_for_a_while(worker: Worker) -> None:
+    """After three failures nothing more is claimed for it; after the breaker's time one attempt tries it out."""
+    worker.channel.answers["https://down.example"] = fails(kind="connect", nothing_arrived=True)
+    no_retry = Delivery(retry=Retry(retries=0))
+    schedules = [
+        await worker.create(at(DUE), recipient=f"r{i}", channel=hook("down.example"), delivery=no_retry)
+        for i in range(6)
+    ]
+    dispatcher = worker.dispatcher(per_endpoint=1, breaker_failures=3, breaker_reset_s=0.3, max_sleep_s=0.05)
+    await worker.settle()
+    worker.clock.set(DUE)
+    dispatcher.wake()
+    await worker.channel.until(3)
+    worker.channel.answers.clear()
+    await worker.settle()
+    opened = worker.registry.get_sample_value("horae_breaker_changes_total", {"state": "opened"})
+    closed = worker.registry.get_sample_value("horae_breaker_changes_total", {"state": "closed"})
+    assert (opened, closed) == (1, 1)
+    ends = Counter([(await worker.story(one_off(schedule, DUE)))[-1] for schedule in schedules])
+    assert ends == {"ended:dead_lettered": 3, "ended:delivered": 3}
+
+
+@pytest.mark.covers("DSP-35")
+async def test_refusals_do_not_open_the_breaker(worker: Worker) -> None:
+    """A receiver that says 400 to one message is well."""
+    worker.channel.answers["https://picky.example"] = fails(status_code=400, retryable=False)
+    for i in range(6):
+        await worker.create(at(DUE), recipient=f"r{i}", channel=hook("picky.example"))
+    worker.dispatcher(per_endpoint=1, breaker_failures=3)
+    await worker.settle()
+    await worker.at(DUE)
+    assert len(worker.channel.releases) == 6
+
+
+async def test_more_is_due_than_fits_into_memory(worker: Worker) -> None:
+    """The rest waits in the index, and goes out all the same, each once."""
+    for i in range(60):
+        await worker.create(at(DUE), recipient=f"r{i}")
+    dispatcher = worker.dispatcher(rows_in_memory=10, batch=5, in_flight=5)
+    await worker.at(DUE)
+    while len(worker.channel.releases) < 60:
+        await worker.channel.until(len(worker.channel.releases) + 1)
+    await worker.settle()
+    assert len({r.occurrence for r in worker.channel.releases}) == len(worker.channel.releases) == 60
+    assert dispatcher.queue_size == 0
