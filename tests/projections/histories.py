@@ -144,9 +144,11 @@ class World:
                 s.Cancel(reason=self.word()),
                 s.Trigger(trigger=self.id(), context=context),
                 s.Skip(slot=slot, context=context, current=current),
-                s.Unskip(slot=next(iter(exceptions), slot), context=context, current=current),
+                s.Unskip(slot=slot, context=context, current=current),
             )
         )
+        if exceptions and self.random.random() < 0.5:
+            command = s.Unskip(slot=next(iter(exceptions)), context=context, current=current)
         for body in s.decide(command, self.schedules[schedule]):
             state = self.schedules[schedule] = s.evolve(self.schedules[schedule], schedule, body)
             self.record(self.tenants[schedule], schedule, state.version, body)
@@ -161,17 +163,19 @@ class World:
 
     def meet(self) -> None:
         """A slot, or something that waits by itself, has come due."""
+        due: list[tuple[UUID, t.Next, str, str, UUID | None]]
         due = [(schedule, at, "slot", "slot", None) for schedule, at in self.pointers.items() if at is not None]
         due += [(schedule, at, "occurrence", "trigger", id_) for id_, (schedule, at) in self.triggered.items()]
+        due += [found for id_, state in self.occurrences.items() if (found := self.deferred(id_, state)) is not None]
         if not due:
             return
         schedule, at, row, origin, id_ = self.pick(due)
-        if row == "slot":
+        if id_ is None:
             id_ = ids.occurrence_id(schedule, at.slot.local, at.slot.fold)
         self.now = max(self.now, at.due_at + timedelta(milliseconds=5))
-        common = {"at": at, "row": row, "origin": origin, "schedule": self.schedules[schedule]}
+        common: dict[str, Any] = {"at": at, "row": row, "origin": origin, "schedule": self.schedules[schedule]}
         context = self.context(schedule)
-        rule = {"rule": "quiet hours", "reason": self.word()}
+        rule: dict[str, Any] = {"rule": "quiet hours", "reason": self.word()}
         command = self.pick(
             (
                 o.Fire(**common, owner=self.random.randint(1, 3), now=self.now, context=context),
@@ -185,6 +189,13 @@ class World:
             return
         self.become(schedule, id_, command)
 
+    def deferred(self, id_: UUID, state: o.Occurrence) -> tuple[UUID, t.Next, str, str, UUID | None] | None:
+        """Deferred by a rule, and still a slot of its schedule."""
+        if state.phase is not o.Phase.DEFERRED or state.slot is None:
+            return None
+        at = t.find(self.schedules[state.schedule].timing, state.slot, self.context(state.schedule))
+        return None if at is None else (state.schedule, at, "occurrence", state.origin, id_)
+
     def attempt(self) -> None:
         """Something becomes of an occurrence that has begun."""
         if not self.occurrences:
@@ -192,7 +203,7 @@ class World:
         id_: UUID = self.pick(self.occurrences)
         state = self.occurrences[id_]
         schedule = self.schedules[state.schedule]
-        ran = {"attempt": state.attempt, "started_at": self.now, "duration_ms": 12.5}
+        ran: dict[str, Any] = {"attempt": state.attempt, "started_at": self.now, "duration_ms": 12.5}
         failure = Failure(kind="http", message=self.word(), status_code=503, nothing_arrived=True)
         command = self.pick(
             (
@@ -205,8 +216,10 @@ class World:
                 o.ReportDelivery(schedule=schedule, status="opened", at=self.now, detail={self.word(): 1}),
             )
         )
-        if state.phase is o.Phase.DEFERRED and state.slot and state.due_at and state.plan is not None:
-            return
+        if state.phase is o.Phase.RETRYING and self.random.random() < 0.5:
+            command = o.StartAttempt(schedule=schedule, owner=2, now=self.now)
+        if state.outcome in (o.Outcome.DEAD_LETTERED, o.Outcome.UNKNOWN) and self.random.random() < 0.5:
+            command = o.Replay(schedule=schedule, now=self.now)
         self.become(state.schedule, id_, command)
 
     def become(self, schedule: UUID, id_: UUID, command: o.Command) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from horae.domain import occurrence as o
 from horae.domain import schedule as s
 from horae.infra.rebuild import checksums
-from horae.projections.due import get_due, load_horizon
+from horae.projections.due import DueRow, get_due, load_horizon
 from horae.projections.projector import Projector
 from tests.projections.histories import World, worlds
 
@@ -60,7 +62,7 @@ async def test_any_portions_of_the_log_with_any_repeats_give_the_same_rows(
 async def test_rows_say_what_the_streams_say(conn: Connection, world: World, portion: int) -> None:
     """Versions, statuses, the series' next slots and the due index agree with the folds of all streams."""
     projector = await forget(conn)
-    changes = {}
+    changes: dict[UUID, DueRow | None] = {}
     for begin in range(0, len(world.log), portion):
         applied = await projector.apply(conn, world.log[begin : begin + portion])
         for change in applied.due:
@@ -74,7 +76,7 @@ async def test_rows_say_what_the_streams_say(conn: Connection, world: World, por
         assert (row["version"], row["phase"]) == (state.version, state.status.value)
         assert (row["slot"], row["due_at"]) == ((at.slot.local, at.due_at) if at else (None, None))
         skipped = sorted([slot.local.isoformat(), slot.fold] for slot in state.exceptions)
-        assert sorted(__import__("json").loads(row["skipped"])) == skipped
+        assert sorted(json.loads(row["skipped"])) == skipped
         if state.recurring and state.status is s.Status.ACTIVE:
             assert (row["status"] == "pending") == (at is not None)
     rows = {row["id"]: row for row in await conn.fetch("SELECT * FROM occurrences WHERE version > 0")}
@@ -91,14 +93,14 @@ async def test_rows_say_what_the_streams_say(conn: Connection, world: World, por
     assert {key for key, row in due.items() if row.row == "slot"} == {k for k, at in world.pointers.items() if at}
     waiting = {k for k, state in world.occurrences.items() if state.phase is not o.Phase.ENDED and state.wake_at}
     assert {key for key, row in due.items() if row.row == "occurrence"} == waiting | world.triggered.keys()
-    for row in due.values():
-        state = world.schedules[row.schedule]
-        assert row.schedule_version == state.version
-        assert row.held == (state.status is s.Status.PAUSED)
-        if row.key in world.occurrences:
-            assert row.occurrence_version == world.occurrences[row.key].version
+    for waits in due.values():
+        state = world.schedules[waits.schedule]
+        assert waits.schedule_version == state.version
+        assert waits.held == (state.status is s.Status.PAUSED)
+        if waits.key in world.occurrences:
+            assert waits.occurrence_version == world.occurrences[waits.key].version
         if state.status is s.Status.CANCELLED:
-            assert row.due_at <= world.now
+            assert waits.due_at <= world.now
     assert [row.key for row in await load_horizon(conn)] == [
         row.key for row in sorted(due.values(), key=lambda row: (row.due_at, row.key)) if not row.held
     ]
