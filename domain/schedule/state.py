@@ -40,6 +40,8 @@ class Schedule:
     exceptions: frozenset[t.Slot] = frozenset()
     triggers: Mapping[UUID, t.Next] = field(default_factory=dict)
     request_digest: str | None = None
+    #: The schedule that this one was copied from.
+    cloned_from: UUID | None = None
 
     @property
     def timing(self) -> t.Timing:
@@ -72,6 +74,7 @@ def evolve(state: Schedule | None, schedule: UUID, event: ScheduleEvent) -> Sche
             definition=event.definition,
             next=event.next,
             request_digest=event.request_digest,
+            cloned_from=event.cloned_from,
         )
     if state is None:
         raise ValueError(f"the stream of schedule {schedule} does not begin with its creation")
