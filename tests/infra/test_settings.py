@@ -1,0 +1,190 @@
+"""Settings: which place wins, what each is called, and errors that name the setting as its writer wrote it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from horae.infra.cli.configuring import reference
+from horae.infra.setting_sources import WITHOUT_EFFECT, SettingsError, named
+from horae.infra.settings import Settings, load
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No settings file here, and none of our variables in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for field in Settings.model_fields.values():
+        monkeypatch.delenv(named(field).env, raising=False)
+    monkeypatch.delenv("HORAE_CONFIG", raising=False)
+
+
+def write(settings: dict[str, object], path: Path = Path("scheduling-config.yaml")) -> Path:
+    path.write_text(yaml.safe_dump({"scheduling": settings}))
+    return path
+
+
+@pytest.mark.covers("API-11", "ENV-01", "ENV-31")
+def test_defaults_are_the_catalogues() -> None:
+    """Without flags, environment and file, the catalogue's defaults hold."""
+    settings = load().settings
+    assert settings.port == 8080
+    assert settings.default_zone == "UTC"
+    assert settings.queue_size == 10_000
+    assert settings.api_key_header == "X-API-Key"
+    assert (settings.max_retries, settings.backoff_multiplier) == (3, 2)
+    assert (settings.initial_delay_s, settings.max_delay_s) == (5, 300)
+    assert settings.max_concurrent_executions == 1000
+    assert (settings.postgres_host, settings.postgres_port) == ("localhost", 5432)
+    assert (settings.postgres_db, settings.postgres_user) == ("notifications", "scheduler")
+    assert (settings.postgres_max_connections, settings.postgres_connection_timeout_ms) == (100, 30_000)
+    assert (settings.metrics_enabled, settings.health_check_interval_s, settings.log_level) == (True, 30, "info")
+
+
+@pytest.mark.covers("OPS-17")
+def test_flags_win_over_the_environment_and_that_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each place wins over the ones behind it, and the origin says which one did."""
+    write({"engine": {"port": 1001, "queueSize": 1001}, "monitoring": {"logLevel": "error"}})
+    monkeypatch.setenv("SCHEDULING_ENGINE_PORT", "1002")
+    monkeypatch.setenv("SCHEDULING_ENGINE_QUEUE_SIZE", "1002")
+    loaded = load({"port": 1003, "host": None})
+    settings, origins = loaded.settings, loaded.origins
+    assert (settings.port, settings.queue_size, settings.log_level, settings.host) == (1003, 1002, "error", "127.0.0.1")
+    assert str(origins["port"]) == "flag --port"
+    assert str(origins["queue_size"]) == "environment: SCHEDULING_ENGINE_QUEUE_SIZE"
+    assert str(origins["log_level"]) == "file: scheduling-config.yaml, monitoring.logLevel"
+    assert str(origins["host"]) == "default"
+
+
+@pytest.mark.parametrize("name", [name for name in Settings.model_fields if named(Settings.model_fields[name]).rows])
+def test_each_setting_is_read_from_its_environment_variable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every setting of the catalogue is set by the variable that the catalogue names."""
+    field = Settings.model_fields[name]
+    default = field.default
+    values = {
+        "default_zone": "Europe/Berlin",
+        "api_key_header": "X-Key",
+        "encryption_key": "ab" * 32,
+        "postgres_password": "secret",
+        "metrics_enabled": "false",
+        "log_level": "DEBUG",
+    }
+    given = values.get(name) or (str(int(default) + 1) if isinstance(default, int | float) else "other")
+    monkeypatch.setenv(named(field).env, given)
+    assert getattr(load().settings, name) != default
+    assert load().origins[name].kind == "environment"
+
+
+@pytest.mark.covers("CFG-01", "CFG-03", "CFG-12")
+def test_the_file_uses_the_catalogues_keys() -> None:
+    """Keys stand under `scheduling` as the catalogue writes them."""
+    write(
+        {
+            "engine": {"maxConcurrentExecutions": 7, "retryPolicy": {"maxRetries": 1, "initialDelaySeconds": 2}},
+            "timezone": {"defaultTimezone": "Asia/Tokyo"},
+        }
+    )
+    settings = load().settings
+    assert settings.max_concurrent_executions == 7
+    assert (settings.max_retries, settings.initial_delay_s, settings.default_zone) == (1, 2, "Asia/Tokyo")
+
+
+def test_keys_of_parts_that_are_not_built_are_accepted_and_told() -> None:
+    """One file serves this version and later ones, but nobody believes that such a key has an effect."""
+    write({"campaigns": {"maxPhasesPerCampaign": 3}})
+    assert load().without_effect == ["campaigns.maxPhasesPerCampaign"]
+
+
+def test_a_file_named_by_variable_or_flag_is_read_instead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """--config wins over HORAE_CONFIG, which wins over the file in the working folder."""
+    write({"engine": {"port": 1}})
+    by_variable = write({"engine": {"port": 2}}, tmp_path / "variable.yaml")
+    by_flag = write({"engine": {"port": 3}}, tmp_path / "flag.yaml")
+    assert load().settings.port == 1
+    monkeypatch.setenv("HORAE_CONFIG", str(by_variable))
+    assert load().settings.port == 2
+    assert load(config=by_flag).settings.port == 3
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("SCHEDULING_ENGINE_PORT", "http", "The setting port (environment: SCHEDULING_ENGINE_PORT) is 'http'"),
+        ("SCHEDULING_ENGINE_PORT", "70000", "less than or equal to 65535"),
+        ("DEFAULT_TIMEZONE", "Europe/Berln", "Did you mean Europe/Berlin"),
+        ("LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
+        ("HORAE_CLOCK", "virtual=tomorrow", "virtual=2027-01-01T00:00:00Z"),
+        ("HORAE_CLOCK", "virtual=2027-01-01T00:00:00", "needs an offset"),
+        ("API_KEY_HEADER", "my key", "letters, digits and hyphens"),
+    ],
+)
+def test_a_wrong_value_is_refused_naming_the_setting(
+    variable: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names the setting as it was set, the value, and what is right."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as error:
+        load()
+    assert message in str(error.value)
+    assert variable in str(error.value)
+
+
+def test_secrets_never_appear_in_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret that is not even text is refused without being repeated."""
+    with pytest.raises(SettingsError) as error:
+        load({"api_key": 12345678901})
+    assert "12345678901" not in str(error.value)
+    assert "--api-key" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "scheduling: {engine: {prot: 1}}",
+            "there is no setting scheduling.engine.prot. Did you mean scheduling.engine.port?",
+        ),
+        ("engine: {port: 1}", "single root key `scheduling:`"),
+        ("scheduling: [", "cannot be read"),
+    ],
+)
+def test_a_wrong_file_is_refused_naming_the_key(text: str, message: str) -> None:
+    """A misspelt key would else silently leave a default in force."""
+    Path("scheduling-config.yaml").write_text(text)
+    with pytest.raises(SettingsError) as error:
+        load()
+    assert message in str(error.value)
+
+
+def test_an_empty_variable_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose files pass variables on that nobody has set."""
+    monkeypatch.setenv("SCHEDULING_ENGINE_PORT", "")
+    assert load().settings.port == 8080
+
+
+@pytest.mark.covers("ENV-06", "ENV-07", "ENV-08")
+def test_the_postgres_settings_make_the_connection_uri(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless a whole URI is given, it is put together, with everything quoted that needs it."""
+    for name, value in {"HOST": "db", "PORT": "6543", "DB": "n", "USER": "s", "PASSWORD": "a/b@c"}.items():
+        monkeypatch.setenv(f"POSTGRES_{name}", value)
+    assert load().settings.owner_dsn() == "postgresql://s:a%2Fb%40c@db:6543/n"
+    monkeypatch.setenv("HORAE_DSN", "postgresql://elsewhere/x")
+    assert load().settings.owner_dsn() == "postgresql://elsewhere/x"
+
+
+def test_the_reference_in_the_docs_is_what_the_code_says() -> None:
+    """`docs/configuration.md` is made by `horae config --markdown`."""
+    assert (ROOT / "docs" / "configuration.md").read_text() == reference()
+
+
+def test_every_key_of_the_catalogues_file_is_known() -> None:
+    """Each CFG row is either a setting or among those that have no effect yet."""
+    text = (ROOT / "docs" / "requirements.md").read_text()
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| CFG-")]
+    keys = {row[2].strip().strip("`") for row in rows}
+    known = {named(field).file for field in Settings.model_fields.values()} | WITHOUT_EFFECT
+    assert keys - known == {"engine.executionTimeoutSeconds", "performance.batchSize"} - known
