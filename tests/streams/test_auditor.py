@@ -1,0 +1,102 @@
+"""Nothing stays silent without an alarm, and nothing raises one that is as it should be."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from horae.domain import timing as t
+from horae.domain.delivery import Delivery, Retry
+from horae.streams.auditor import Auditor, AuditorConfig
+from tests.streams.worker import NOON, Worker, at, fails, one_off
+
+HOUR = timedelta(hours=1)
+
+
+def auditor(worker: Worker) -> Auditor:
+    return Auditor(AuditorConfig(), worker.pool, worker.store, worker.clock, worker.metrics)
+
+
+async def test_a_healthy_installation_raises_no_alarm(worker: Worker) -> None:
+    """Delivered, missed, skipped over, waiting for a retry, paused, cancelled, to come: all accounted for."""
+    worker.dispatcher()
+    await worker.create(t.Every(interval=t.Interval(unit="hours"), zone="UTC"))
+    await worker.create(
+        t.Every(interval=t.Interval(unit="hours"), zone="UTC", missed=t.Missed(policy="skip", within=HOUR / 6))
+    )
+    await worker.create(at(NOON + HOUR))
+    await worker.create(at(NOON + 100 * HOUR))
+    paused = await worker.create(at(NOON + 2 * HOUR))
+    cancelled = await worker.create(at(NOON + 2 * HOUR))
+    await worker.pause(paused)
+    await worker.cancel(cancelled)
+    await worker.settle()
+    await worker.at(NOON + HOUR)
+    await worker.at(NOON + 7 * HOUR + HOUR / 2)
+    report = await auditor(worker).run_once()
+    assert report.silent == ()
+    assert (report.series, report.slots) == (2, 14)
+
+
+@pytest.mark.covers("REL-18")
+async def test_a_removed_due_row_is_found(worker: Worker) -> None:
+    """Before its instant and after it: the schedule is active, and nothing will ever bring its slot."""
+    worker.dispatcher()
+    schedule = await worker.create(at(NOON + HOUR))
+    await worker.settle()
+    await worker.pool.execute("DELETE FROM due WHERE key = $1", schedule)
+    audit = auditor(worker)
+    (suspect,) = (await audit.run_once()).silent
+    assert (suspect.schedule, suspect.state) == (schedule, "unwatched")
+    await worker.at(NOON + 2 * HOUR)
+    assert worker.channel.releases == []
+    (suspect,) = (await audit.run_once()).silent
+    assert suspect.occurrence == one_off(schedule, NOON + HOUR)
+    assert worker.registry.get_sample_value("horae_auditor_alarms_total") == 1
+    assert worker.registry.get_sample_value("horae_silent_slots") == 1
+
+
+async def test_a_dispatcher_that_does_nothing_is_found(worker: Worker) -> None:
+    """The due rows are there, and nobody acts on them."""
+    schedule = await worker.create(t.Every(interval=t.Interval(unit="hours"), zone="UTC"))
+    await worker.applied()
+    worker.clock.set(NOON + 3 * HOUR)
+    silent = (await auditor(worker).run_once()).silent
+    assert [(s.schedule, s.due_at, s.state) for s in silent] == [
+        (schedule, NOON + HOUR, "overdue"),
+        (schedule, NOON + 2 * HOUR, "unheard"),
+    ]
+
+
+async def test_a_series_that_jumped_over_a_slot_is_found_in_the_log(worker: Worker) -> None:
+    """Even when every read model agrees that all is well."""
+    worker.dispatcher()
+    schedule = await worker.create(t.Every(interval=t.Interval(unit="hours"), zone="UTC"))
+    await worker.settle()
+    await worker.pool.execute(
+        "UPDATE due SET due_at = due_at + interval '1 hour', slot = slot + interval '1 hour', "
+        "occurrence = $2 WHERE key = $1",
+        schedule,
+        one_off(schedule, NOON + 2 * HOUR),
+    )
+    worker.dispatchers[0].look_again()
+    await worker.at(NOON + 2 * HOUR)
+    await worker.at(NOON + 3 * HOUR)
+    silent = (await auditor(worker).run_once()).silent
+    assert [(s.due_at, s.state) for s in silent] == [(NOON + HOUR, "unheard")]
+
+
+async def test_a_retry_that_nobody_makes_is_found(worker: Worker) -> None:
+    """An occurrence that waits for longer than its instant."""
+    worker.channel.answers[None] = fails(status_code=500)
+    worker.dispatcher()
+    schedule = await worker.create(at(NOON + HOUR), delivery=Delivery(retry=Retry(retries=1)))
+    await worker.settle()
+    await worker.at(NOON + HOUR)
+    await worker.pool.execute("DELETE FROM due")
+    worker.dispatchers[0].look_again()
+    await worker.dispatchers[0].quiet()
+    await asyncio.gather(*(dispatcher.stop() for dispatcher in worker.dispatchers))
+    worker.clock.set(NOON + 2 * HOUR)
+    (suspect,) = (await auditor(worker).run_once()).silent
+    assert (suspect.occurrence, suspect.state) == (one_off(schedule, NOON + HOUR), "retrying")
