@@ -86,7 +86,7 @@ class Told:
     def failed(self, schedule: UUID, occurrence: UUID, retry_in_s: float | None = 5, attempt: int = 1) -> UUID:
         retry_at = None if retry_in_s is None else self.now + timedelta(seconds=retry_in_s)
         failure = Failure(kind="http", message="HTTP 500", status_code=500)
-        started = {"started_at": self.now, "duration_ms": 20.0}
+        started: dict[str, Any] = {"started_at": self.now, "duration_ms": 20.0}
         return self.tell(
             occurrence,
             o.AttemptFailed(
@@ -94,7 +94,7 @@ class Told:
                 attempt=attempt,
                 failure=failure,
                 retry_at=retry_at,
-                **started,  # type: ignore[arg-type]
+                **started,
             ),
         )
 

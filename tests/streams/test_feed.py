@@ -133,10 +133,10 @@ async def test_it_goes_on_where_another_feeder_has_come_to(store: PostgresEventS
         conn = await schema.connect(database.owner_dsn)
         other = Projector()
         async with conn.transaction():
-            # Unseen by the feed until it commits, which by then has read the same events.
+            # The feed reads the same events, and waits for this transaction before it may write.
             await other.load(conn)
-            await append(store, told)
             await other.apply(conn, told.log)
+            await append(store, told)
         await heard.until(3)
         assert await conn.fetchval("SELECT count(*) FROM schedules") == 3
         told.created(4)
