@@ -12,8 +12,8 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-#: Prefixes that carry an IPv4 address in their last 32 bits: NAT64, and the old IPv4-compatible form.
-_WITH_IPV4 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"))
+#: NAT64 (RFC 6052): what is behind it is the IPv4 address of the last 32 bits.
+_NAT64 = IPv6Network("64:ff9b::/96")
 
 
 class TargetRefused(OSError):
@@ -31,13 +31,13 @@ def _with_embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv
         return [address]
     if address.ipv4_mapped is not None:
         return [address.ipv4_mapped]
+    if address in _NAT64:
+        return [IPv4Address(address.packed[-4:])]
     found: list[IPv4Address | IPv6Address] = [address]
     if address.sixtofour is not None:
         found.append(address.sixtofour)
     if address.teredo is not None:
         found.extend(address.teredo)
-    if any(address in network for network in _WITH_IPV4):
-        found.append(IPv4Address(address.packed[-4:]))
     return found
 
 
