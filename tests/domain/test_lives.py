@@ -171,4 +171,4 @@ class ScheduleLife(RuleBasedStateMachine):
 
 def test_random_lives_keep_the_promises() -> None:
     """One claim per occurrence, nothing after an end or a cancel, contiguous versions, and no slot lost."""
-    run_state_machine_as_test(ScheduleLife, settings=settings(max_examples=50, stateful_step_count=25))  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(ScheduleLife, settings=settings(max_examples=50, stateful_step_count=25))
