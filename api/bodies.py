@@ -87,7 +87,7 @@ def load_json(raw: bytes) -> Any:
     try:
         return from_json(raw, allow_inf_nan=False, cache_strings="keys")
     except ValueError as error:
-        if b"surrogate" in str(error).encode():
+        if "surrogate" in str(error) or "hex escape" in str(error):
             raise Invalid(
                 f"The body holds half of a surrogate pair: {error}.", field="body", hint="Send whole characters."
             ) from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from horae.api.models.occurrences import Decision, Explanation
@@ -163,6 +163,9 @@ def _as_of(asked: Sequence[Recorded], at: t.Next) -> s.Schedule:
 
 
 def _no_slot(asked: Sequence[Recorded], schedule: s.Schedule, slot: t.Slot, context: t.Context) -> Verdict:
+    outside = _outside(schedule.timing, slot)
+    if outside is not None:
+        return outside
     skipped = _passed_over(schedule, slot, context)
     if skipped is not None:
         return Verdict("gap_skipped" if skipped.code.startswith("gap") else skipped.code, f"Not sent: {skipped.text}")
@@ -180,6 +183,22 @@ def _no_slot(asked: Sequence[Recorded], schedule: s.Schedule, slot: t.Slot, cont
         "not_a_slot",
         f"Never a slot: {describe(schedule.timing)} does not meet {slot.local.isoformat()} ({zone}).{hint}",
     )
+
+
+def _outside(timing: t.Timing, slot: t.Slot) -> Verdict | None:
+    """The slot lies before the series' beginning or after its end."""
+    if not isinstance(timing, t.Every):
+        return None
+    begin = timing.starts_at or (timing.anchor.local if timing.anchor else None)
+    if begin is not None and slot.local < _midnight(begin):
+        return Verdict("before_start", f"Not sent: the series begins only with {begin.isoformat()}.")
+    if timing.ends_at is not None and slot.local.date() > _midnight(timing.ends_at).date():
+        return Verdict("after_end", f"Not sent: the series ends with {timing.ends_at.isoformat()}.")
+    return None
+
+
+def _midnight(bound: date) -> datetime:
+    return bound if isinstance(bound, datetime) else datetime(bound.year, bound.month, bound.day)  # noqa: DTZ001 - naive
 
 
 def _passed_over(schedule: s.Schedule, slot: t.Slot, context: t.Context) -> t.Reason | None:

@@ -175,6 +175,11 @@ def ref(model: type[BaseModel], mode: Literal["validation", "serialization"]) ->
     return _ref(model, mode)
 
 
+def documented() -> list[tuple[type[BaseModel], JsonSchemaMode]]:
+    """The models that operations refer to, and whether as request or as answer."""
+    return list(_ids.values())
+
+
 def build(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document of `app`, made once."""
     if app.openapi_schema:
@@ -186,7 +191,7 @@ def build(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
         openapi_version=app.openapi_version,
     )
-    places, definitions = models_json_schema(list(_ids.values()), ref_template="#/components/schemas/{model}")
+    places, definitions = models_json_schema(documented(), ref_template="#/components/schemas/{model}")
     targets = {f"{model.__name__}:{mode}": schema["$ref"] for (model, mode), schema in places.items()}
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(definitions.get("$defs", {}))

@@ -96,7 +96,7 @@ def schedule_shown(answer: Answer[s.Schedule], already_claimed: list[UUID] | Non
         expires_after=definition.expires_after,
         tags=personal.tags,
         metadata=personal.metadata,
-        cloned_from=getattr(state, "cloned_from", None),
+        cloned_from=state.cloned_from,
         created_at=answer.created_at,
         updated_at=answer.updated_at,
         skipped=tuple(

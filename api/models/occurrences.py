@@ -145,7 +145,7 @@ class Explanation(Shown):
     verdict: str = Field(
         description="An outcome (delivered, dead_lettered, suppressed, expired, missed, cancelled, unknown), a state "
         "(waiting, deferred, executing, retrying), or why nothing is on record: not_yet_due, paused, skipped, "
-        "cancelled, replaced, gap_skipped, before_start, not_a_slot",
+        "cancelled, replaced, gap_skipped, before_start, after_end, not_a_slot",
         examples=["delivered"],
     )
     released: bool = Field(description="True: at least one attempt to release it was started.")

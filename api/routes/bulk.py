@@ -11,6 +11,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Send
+from starlette.types import Scope as Connection
 
 from horae.api import openapi
 from horae.api.auth import caller_of
@@ -31,6 +33,14 @@ _EXAMPLE = {"recipient": "user-17", "channel": "log:", "timing": {"kind": "in", 
 
 #: An item as it came: its place, and its JSON value or what is wrong with its line.
 Raw = tuple[int, Any]
+
+
+class Duplex(StreamingResponse):
+    """Answers while the request is still being read: nobody else may take messages from the client meanwhile."""
+
+    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Starlette's own would listen for the client leaving, and so swallow the rest of the body."""
+        await self.stream_response(send)
 
 
 @router.post(
@@ -64,7 +74,7 @@ async def create_schedules(request: Request) -> Response:
     if NDJSON[0] in request.headers.get("accept", ""):
         # The first result decides whether the request as a whole can be answered: until then it may still be refused.
         first = await anext(results, None)
-        return StreamingResponse(_ndjson(first, results), 200, media_type=NDJSON[0])
+        return Duplex(_ndjson(request, first, results), 200, media_type=NDJSON[0])
     shown = [item async for item in results]
     created = sum(item.error is None and not item.replayed for item in shown)
     rejected = sum(item.error is not None for item in shown)
@@ -78,11 +88,21 @@ async def create_schedules(request: Request) -> Response:
     return respond(answer)
 
 
-async def _ndjson(first: BulkItemShown | None, results: AsyncIterator[BulkItemShown]) -> AsyncIterator[bytes]:
+async def _ndjson(
+    request: Request, first: BulkItemShown | None, results: AsyncIterator[BulkItemShown]
+) -> AsyncIterator[bytes]:
+    index = -1 if first is None else first.index
     if first is not None:
         yield first.model_dump_json().encode() + b"\n"
-    async for item in results:
-        yield item.model_dump_json().encode() + b"\n"
+    try:
+        async for item in results:
+            index = item.index
+            yield item.model_dump_json().encode() + b"\n"
+    except HoraeError as error:
+        # The answer has begun, so that its status cannot say it any more: the last line does.
+        ended = BulkResult(index=index + 1, error=error)
+        for item in _shown(request, iter([ended])):
+            yield item.model_dump_json().encode() + b"\n"
 
 
 async def _array(request: Request) -> AsyncIterator[Raw]:
