@@ -156,6 +156,10 @@ class Life:
             assert sum(isinstance(event, o.OccurrenceClaimed) for event in events) <= 1
             attempts = [event.attempt for event in events if isinstance(event, o.AttemptStarted)]
             assert attempts == list(range(2, len(attempts) + 2))
+            real = [event for event in events if not isinstance(event, o.SlotPassed | o.DeliveryReported)]
+            for before, event in zip(real, real[1:], strict=False):
+                if isinstance(event, o.AttemptStarted):
+                    assert isinstance(before, o.AttemptFailed | o.OccurrenceReplayed)
 
     def check_ends(self) -> None:
         """After its end nothing happens to an occurrence, but that it is replayed, reported on, or passed again."""

@@ -24,6 +24,7 @@ from tests.domain.lives import HOUR, Life
 from tests.domain.makers import NOW, OWNER
 
 Policy = Literal["skip", "once", "all"]
+NUMBERS = st.integers(0, 5)
 TIMED_OUT = Failure(kind="timeout", message="no answer")
 
 
@@ -45,12 +46,13 @@ class ScheduleLife(RuleBasedStateMachine):
 
     # --- time and dispatcher ----------------------------------------------------------------------------------
 
-    @rule(minutes=st.integers(1, 200))
+    @rule(minutes=st.integers(1, 300))
     def time_passes(self, minutes: int) -> None:
         self.life.now += timedelta(minutes=minutes)
 
-    @rule(rounds=st.integers(1, 4))
-    def the_dispatcher_comes_by(self, rounds: int) -> None:
+    @rule(minutes=st.integers(10, 70), rounds=st.integers(1, 4))
+    def time_passes_and_the_dispatcher_comes_by(self, minutes: int, rounds: int) -> None:
+        self.life.now += timedelta(minutes=minutes)
         for _ in range(rounds):
             self.life.fire_slot()
         for id_, (due_at, at) in list(self.life.rows.items()):
@@ -70,35 +72,27 @@ class ScheduleLife(RuleBasedStateMachine):
         return id_, state.attempt
 
     @precondition(lambda self: self.life.open_attempts())
-    @rule(data=st.data(), late=st.booleans())
-    def one_is_delivered(self, data: st.DataObject, late: bool) -> None:
+    @rule(data=st.data(), end=st.sampled_from(["delivered", "too late", "failed", "failed", "refused", "died"]))
+    def an_attempt_ends(self, data: st.DataObject, end: str) -> None:
         id_, number = self.attempt(data)
-        before = len(self.life.occurrences[id_])
-        command = o.RecordDelivered(
-            schedule=self.life.schedule, attempt=number - late, started_at=self.life.now, duration_ms=1.0
-        )
-        self.life.do(id_, command)
-        assert len(self.life.occurrences[id_]) == before + (not late)
-
-    @precondition(lambda self: self.life.open_attempts())
-    @rule(data=st.data(), retryable=st.booleans())
-    def one_fails(self, data: st.DataObject, retryable: bool) -> None:
-        id_, number = self.attempt(data)
-        command = o.RecordFailed(
-            schedule=self.life.schedule,
-            attempt=number,
-            failure=TIMED_OUT.model_copy(update={"retryable": retryable}),
-            started_at=self.life.now,
-            duration_ms=1.0,
-            now=self.life.now,
-        )
-        self.life.do(id_, command)
-
-    @precondition(lambda self: self.life.open_attempts())
-    @rule(data=st.data())
-    def a_worker_dies(self, data: st.DataObject) -> None:
-        id_, _ = self.attempt(data)
-        self.life.do(id_, o.RecoverLost(schedule=self.life.schedule, owner=OWNER, now=self.life.now))
+        schedule, now, before = self.life.schedule, self.life.now, len(self.life.occurrences[id_])
+        match end:
+            case "delivered" | "too late":
+                late = end == "too late"
+                self.life.do(
+                    id_, o.RecordDelivered(schedule=schedule, attempt=number - late, started_at=now, duration_ms=1.0)
+                )
+                assert len(self.life.occurrences[id_]) == before + (not late)
+            case "died":
+                self.life.do(id_, o.RecoverLost(schedule=schedule, owner=OWNER, now=now))
+            case _:
+                problem = TIMED_OUT.model_copy(update={"retryable": end == "failed"})
+                self.life.do(
+                    id_,
+                    o.RecordFailed(
+                        schedule=schedule, attempt=number, failure=problem, started_at=now, duration_ms=1.0, now=now
+                    ),
+                )
 
     @precondition(lambda self: self.life.occurrences)
     @rule(data=st.data())
@@ -118,41 +112,38 @@ class ScheduleLife(RuleBasedStateMachine):
         except Conflict:
             assert len(self.life.asked) == before
 
-    @rule()
-    def pause(self) -> None:
-        self.ask(s.Pause())
-
+    @precondition(lambda self: self.life.schedule.status is s.Status.PAUSED)
     @rule()
     def resume(self) -> None:
         self.ask(s.Resume(context=self.life.context, current=self.life.current()))
 
-    @rule(really=st.integers(0, 9))
-    def cancel(self, really: int) -> None:
-        if really == 0:
-            self.ask(s.Cancel())
-
-    @rule()
-    def trigger(self) -> None:
-        self.triggers += 1
-        self.ask(s.Trigger(trigger=UUID(int=self.triggers), context=self.life.context))
-
-    @rule(back=st.booleans(), number=st.integers(0, 5))
-    def skip_or_unskip(self, back: bool, number: int) -> None:
+    @rule(
+        what=st.sampled_from(["pause", "cancel", "trigger", "trigger", "skip", "skip", "unskip", "change"]), n=NUMBERS
+    )
+    def a_client_asks(self, what: str, n: int) -> None:
         life = self.life
-        if life.schedule.recurring:
-            slot = (
-                t.preview(life.schedule.timing, 6, t.Context(now=life.now, schedule_id=life.schedule.id))
-                .slots[number]
-                .slot
-            )
-        else:
-            slot = s.one_off_slot(life.schedule, life.context).slot
-        command = s.Unskip if back else s.Skip
-        self.ask(command(slot=slot, context=life.context, current=life.current()))
+        match what:
+            case "pause":
+                self.ask(s.Pause())
+            case "cancel" if n > 3:
+                self.ask(s.Cancel())
+            case "trigger":
+                self.triggers += 1
+                self.ask(s.Trigger(trigger=UUID(int=self.triggers), context=life.context))
+            case "skip":
+                self.ask(s.Skip(slot=self.coming(n), context=life.context, current=life.current()))
+            case "unskip":
+                self.ask(s.Unskip(slot=self.coming(n), context=life.context, current=life.current()))
+            case _:
+                change = s.Change(changes={"priority": n or 1}, context=life.context, current=life.current())
+                self.ask(change)
 
-    @rule(priority=st.integers(1, 5))
-    def change_the_priority(self, priority: int) -> None:
-        self.ask(s.Change(changes={"priority": priority}, context=self.life.context, current=self.life.current()))
+    def coming(self, number: int) -> t.Slot:
+        life = self.life
+        if not life.schedule.recurring:
+            return s.one_off_slot(life.schedule, life.context).slot
+        everything = t.Context(now=life.now, schedule_id=life.schedule.id)
+        return t.preview(life.schedule.timing, 6, everything).slots[number].slot
 
     # --- promises ---------------------------------------------------------------------------------------------
 
@@ -171,4 +162,4 @@ class ScheduleLife(RuleBasedStateMachine):
 
 def test_random_lives_keep_the_promises() -> None:
     """One claim per occurrence, nothing after an end or a cancel, contiguous versions, and no slot lost."""
-    run_state_machine_as_test(ScheduleLife, settings=settings(max_examples=50, stateful_step_count=25))
+    run_state_machine_as_test(ScheduleLife, settings=settings(max_examples=60, stateful_step_count=40))
