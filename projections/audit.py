@@ -72,7 +72,7 @@ async def covered_by_missed_run(conn: Connection, schedule: UUID, slot: datetime
 
 
 def _pointer(record: object) -> Suspect:
-    r: dict[str, object] = dict(record)  # type: ignore[call-overload]
+    r: dict[str, object] = dict(record)
     slot = Slot(local=r["slot"], fold=r["fold"])  # type: ignore[arg-type]
     state = "unwatched" if r["unwatched"] else "overdue"
     schedule: UUID = r["schedule"]  # type: ignore[assignment]

@@ -32,7 +32,9 @@ class Fold:
 
     standings: dict[UUID, Standing] = field(default_factory=dict)
     occurrences: dict[UUID, Occurrence] = field(default_factory=dict)
-    #: Due rows as they were stored, by key: of prior rows, and of what waits under schedules that clients touched.
+    #: Of prior standings: what their slot's due row depended on; None: they had none.
+    slot_before: dict[UUID, tuple[Any, ...] | None] = field(default_factory=dict)
+    #: Due rows of occurrences as they were stored: of the batch's, and of what waits under schedules clients touched.
     due_before: dict[UUID, DueRow] = field(default_factory=dict)
     #: Rows of `schedules` to be written, in the order of its statement's parameters.
     schedules: dict[UUID, tuple[Any, ...]] = field(default_factory=dict)

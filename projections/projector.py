@@ -82,6 +82,8 @@ class Projector:
 
     async def load(self, conn: Connection) -> int:
         """Read how far these read models are; gives the whole-log position, behind which to go on."""
+        # What a crash of PostgreSQL takes back it takes back whole, positions included, and the log has it still.
+        await conn.execute("SET synchronous_commit = off")
         self._positions = {row["shard"]: row["position"] for row in await conn.fetch(_SQL["positions"], PROJECTION)}
         self._parked = {row["family"] for row in await conn.fetch(_SQL["parked_families"])}
         self._partitions.clear()
@@ -116,7 +118,6 @@ class Projector:
                 fold.apply(event)
             changes = await write(conn, fold)
             await _park(conn, [(event, None) for event in parked])
-            await self._tell(conn, moved)
         self._positions.update(moved)
         self._partitions.update((slot.year, slot.month) for slot in partitions)
         return Applied(self.position, changes, len(applicable), len(parked))
@@ -130,7 +131,6 @@ class Projector:
         async with conn.transaction():
             await self._move(conn, moved)
             await _park(conn, [(event, error)])
-            await self._tell(conn, moved)
         self._positions.update(moved)
         self._parked.add(family(event))
         return Applied(self.position, parked=1)
@@ -144,7 +144,7 @@ class Projector:
         fold = Fold()
         async with conn.transaction():
             # Keeps the feeder out: it moves the positions first.
-            await self._move(conn, {WHOLE_LOG: self.position})
+            await self._move(conn, {WHOLE_LOG: self.position}, notify=False)
             await make_partitions(conn, self._missing_partitions(events))
             await read_prior(conn, fold, events)
             for event in events:
@@ -174,16 +174,13 @@ class Projector:
         moved[WHOLE_LOG] = events[-1].position
         return moved
 
-    async def _move(self, conn: Connection, moved: dict[int, int]) -> None:
+    async def _move(self, conn: Connection, moved: dict[int, int], *, notify: bool = True) -> None:
         shards = list(moved)
         old = [self._positions[shard] for shard in shards]
-        count = await conn.fetchval(_SQL["move_positions"], PROJECTION, shards, old, list(moved.values()))
+        heard = str(moved[WHOLE_LOG]) if notify and self._notify else None
+        count = await conn.fetchval(_SQL["move_positions"], PROJECTION, shards, old, list(moved.values()), heard)
         if count != len(shards):
             raise PositionMoved
-
-    async def _tell(self, conn: Connection, moved: dict[int, int]) -> None:
-        if self._notify:
-            await conn.execute(_SQL["notify"], str(moved[WHOLE_LOG]))
 
     def _missing_partitions(self, events: Sequence[Recorded]) -> set[Any]:
         months = {}
@@ -232,9 +229,7 @@ async def read_prior(conn: Connection, fold: Fold, events: Sequence[Recorded]) -
     if wanted:
         for record in await conn.fetch(_SQL["prior_standings"], list(wanted)):
             fold.standings[record["id"]] = standing = standing_of(record)
-            due = standing.due()
-            if due is not None:
-                fold.due_before[due.key] = due
+            fold.slot_before[standing.id] = standing.due_facts
     if changed:
         for record in await conn.fetch(_SQL["prior_timings"], list(changed)):
             fold.timings[record["id"]] = _TIMING.validate_json(record["timing"])
@@ -299,18 +294,18 @@ async def _park(conn: Connection, events: Sequence[tuple[Recorded, str | None]])
 
 def _due_changes(fold: Fold, standings: list[Standing], occurrences: list[Occurrence]) -> list[DueChange]:
     before = fold.due_before
-    changes = []
-    for standing in standings:
-        due = standing.due()
-        if due != before.get(standing.id):
-            changes.append(DueChange("slot", standing.id, due))
+    changes = [
+        DueChange("slot", standing.id, standing.due())
+        for standing in standings
+        if standing.due_facts != fold.slot_before.get(standing.id)
+    ]
     for row in occurrences:
         due = row.due(fold.standings[row.schedule])
         if due != before.get(row.id):
             changes.append(DueChange("occurrence", row.id, due))
     for key, prior in before.items():
         # Waits on untouched, under a schedule that a client touched.
-        if prior.row == "occurrence" and key not in fold.touched:
+        if key not in fold.touched:
             due = fold.standings[prior.schedule].waiting(prior)
             if due != prior:
                 changes.append(DueChange("occurrence", key, due))

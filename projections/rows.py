@@ -91,6 +91,13 @@ class Standing:
             return "pending"
         return "executing" if self.open and self.recurring else "completed"
 
+    @property
+    def due_facts(self) -> tuple[Any, ...] | None:
+        """What the slot's due row depends on: while this is the same, so is the row (whose id costs a hash)."""
+        if self.slot is None or self.due_at is None or self.phase != "active":
+            return None
+        return (self.slot, self.due_at, self.priority, self.version, self.number, self.recipient_zone)
+
     def due(self) -> DueRow | None:
         """The row for the next slot."""
         if self.slot is None or self.due_at is None or self.phase != "active":

@@ -7,7 +7,8 @@ SELECT shard, position FROM positions WHERE projection = $1;
 SELECT DISTINCT family FROM parked;
 
 -- name: move_positions
--- Compare and set; gives how many moved. Rows in a fixed order, so that two movers cannot deadlock.
+-- Compare and set; gives how many moved. Rows in a fixed order, so that two movers cannot deadlock. Whoever waits to
+-- read what they wrote hears $5, at commit.
 WITH wanted AS (
     SELECT p.shard, n.next FROM positions AS p
     JOIN unnest($2::smallint[], $3::bigint[], $4::bigint[]) AS n (shard, old, next)
@@ -20,11 +21,7 @@ WITH wanted AS (
     WHERE p.projection = $1 AND p.shard = w.shard
     RETURNING 1
 )
-SELECT count(*) FROM moved;
-
--- name: notify
--- Heard by whoever waits to read what they wrote; sent at commit.
-SELECT pg_notify('horae_applied', $1::text);
+SELECT count(*), CASE WHEN $5::text IS NOT NULL THEN pg_notify('horae_applied', $5) END FROM moved;
 
 -- name: prior_standings
 -- The prior rows of a batch.
