@@ -98,7 +98,11 @@ class VirtualClock:
 
     async def _update(self, statement: str, instant: datetime) -> None:
         """Done again until it is done, for `PATIENCE_S`: both updates give the same when they are repeated."""
-        query = f"WITH moved AS ({statement} RETURNING now, target) SELECT now, target, pg_notify($2, '') FROM moved"
+        # A step on the way need not be on disk: the next event's commit takes it along, and a crash repeats it.
+        query = (
+            f"WITH moved AS ({statement} RETURNING now, target) SELECT now, target, pg_notify($2, ''), "
+            "set_config('synchronous_commit', CASE WHEN now < target THEN 'off' ELSE 'on' END, true) FROM moved"
+        )
         deadline = asyncio.get_running_loop().time() + PATIENCE_S
         while True:
             try:

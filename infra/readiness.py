@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from horae.api.services import Health
+from horae.projections.progress import Progress
 
 if TYPE_CHECKING:
     import asyncpg
@@ -41,6 +42,18 @@ def executor_check(pool: Pool) -> Callable[[], Awaitable[Health]]:
         if row["age_s"] > SILENCE_S:
             return Health("unhealthy", response_ms, details, f"the worker has said nothing for {row['age_s']:.0f} s")
         return Health("healthy", response_ms, details)
+
+    return check
+
+
+def caught_up_check(progress: Progress, head_at_start: int) -> Callable[[], Awaitable[Health]]:
+    """The readiness check of a start: keys and schedules seem missing until what was in the log then is read."""
+
+    async def check() -> Health:
+        details = {"applied": progress.applied, "needed": head_at_start}
+        if progress.applied < head_at_start:
+            return Health("unhealthy", None, details, "the read models are not yet where the log was at the start")
+        return Health("healthy", None, details)
 
     return check
 

@@ -18,7 +18,7 @@ from horae.commands.schedules import Schedules
 from horae.infra.clock import SystemClock, VirtualClock
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.ids import NewIds
-from horae.infra.readiness import executor_check
+from horae.infra.readiness import caught_up_check, executor_check
 from horae.infra.secrets import Refs
 from horae.infra.settings import Settings
 from horae.infra.standing import ReadModelStanding
@@ -70,5 +70,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 api_key_header=settings.api_key_header,
                 metrics_enabled=settings.metrics_enabled,
             ),
-            checks={"executor": executor_check(pool)},
+            checks={
+                "executor": executor_check(pool),
+                "start": caught_up_check(progress, await store.head()),
+            },
         )

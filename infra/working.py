@@ -28,6 +28,7 @@ from horae.infra.processes.watchdog import watch_progress
 from horae.infra.secrets import Refs
 from horae.infra.settings import Settings
 from horae.projections import schema
+from horae.streams.auditor import Auditor, AuditorConfig
 from horae.streams.channels import Channels
 from horae.streams.dispatcher import Dispatcher, DispatcherConfig, PostgresDueSource
 from horae.streams.faults import Faults
@@ -104,6 +105,8 @@ async def open_work(settings: Settings, incarnation: Incarnation) -> AsyncIterat
             work.add("stepper", stepper.run())
         recovery = Recovery(RecoveryConfig(), pool, Lives(pool), occurrences, incarnation.id, metrics)
         work.add("recovery", recovery.run())
+        auditor = Auditor(AuditorConfig(), pool, store, clock, metrics, settings.default_zone)
+        work.add("auditor", auditor.run())
         work.add("feed", feed.run())
         work.add("heartbeat", beat_on(pool, incarnation.id, measure))
         work.add("progress", watch_progress(lambda: feed.position, store.head, settings.health_check_interval_s))

@@ -5,26 +5,26 @@ Exit codes: 0 done, 1 refused or failed (the reason is on standard error), 2 wro
 
 from __future__ import annotations
 
-import time
+import importlib
+import sys
+from collections.abc import Sequence
+from types import ModuleType
 
-_BEGAN = time.monotonic()
+import typer
 
-import sys  # noqa: E402 - the clock starts before the imports, which are part of the start
+from horae import __version__
+from horae.infra.cli.output import fail
 
-import httpx  # noqa: E402
-import typer  # noqa: E402
-
-from horae import __version__  # noqa: E402
-from horae.domain.errors import HoraeError  # noqa: E402
-from horae.infra.cli import configuring, importing, keys, maintaining, previewing, running, schedules  # noqa: E402
-from horae.infra.cli.client import Refused  # noqa: E402
-from horae.infra.cli.output import fail  # noqa: E402
-from horae.infra.postgres import ClusterError, MigrationError  # noqa: E402
-from horae.infra.processes.installation import InUseError  # noqa: E402
-from horae.infra.setting_sources import SettingsError  # noqa: E402
-
-#: Add a module here to add its commands.
-GROUPS = (running, schedules, previewing, importing, keys, configuring, maintaining)
+#: Each module adds its commands by `register(app)`. Only the one that is needed is imported: it saves a second.
+GROUPS = {
+    "running": ("run", "api", "worker"),
+    "schedules": ("list", "explain", "schedule"),
+    "previewing": ("preview",),
+    "importing": ("import",),
+    "keys": ("keys",),
+    "configuring": ("config",),
+    "maintaining": ("rebuild",),
+}
 
 app = typer.Typer(
     name="horae",
@@ -44,27 +44,51 @@ def _version(
         raise typer.Exit
 
 
-for group in GROUPS:
-    group.register(app)
+def groups(arguments: Sequence[str]) -> list[ModuleType]:
+    """The modules whose commands the arguments can mean: one if they begin with a command, else all."""
+    named = [name for name, commands in GROUPS.items() if arguments and arguments[0] in commands]
+    return [importlib.import_module(f"horae.infra.cli.{name}") for name in named or GROUPS]
 
 
 def main() -> None:
     """The entry point of the installed command."""
-    running.BEGAN = _BEGAN
+    for group in groups(sys.argv[1:]):
+        group.register(app)
     try:
         app()
-    except Refused as refused:
-        fail(refused.text, refused.hint)
-    except (SettingsError, InUseError, ClusterError, MigrationError) as error:
-        fail(str(error))
-    except HoraeError as error:
-        fail(f"{error.field}: {error.message}" if error.field else error.message, error.hint)
-    except httpx.TransportError as error:
-        fail(
-            f"The API at {error.request.url} does not answer ({error}).", "Is `horae run` running? Give --url if it is."
-        )
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if (told := _told(error)) is None:
+            raise
+        fail(*told)
+
+
+def _told(error: Exception) -> tuple[str, str | None] | None:
+    """What an expected error says, and what to do; None: nobody expected it."""
+    import httpx
+
+    from horae.domain.errors import HoraeError
+    from horae.infra.cli.client import Refused
+    from horae.infra.postgres import ClusterError, MigrationError
+    from horae.infra.processes.installation import InUseError
+    from horae.infra.setting_sources import SettingsError
+
+    match error:
+        case Refused():
+            return error.text, error.hint
+        case HoraeError():
+            return (f"{error.field}: {error.message}" if error.field else error.message), error.hint
+        case SettingsError() | InUseError() | ClusterError() | MigrationError():
+            return str(error), None
+        case httpx.TransportError():
+            url = error.request.url
+            return (
+                f"The API at {url} does not answer ({error}).",
+                "Is `horae run` running? Give --url if it is elsewhere.",
+            )
+        case _:
+            return None
 
 
 if __name__ == "__main__":

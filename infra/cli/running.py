@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from horae.infra import logging
+from horae.infra.cli import BEGAN
 from horae.infra.cli.banner import announce
 from horae.infra.cli.output import errors
 from horae.infra.settings import Loaded, load
-
-#: When this process began, for the start time that `run` prints.
-BEGAN = time.monotonic()
 
 _Config = typer.Option(None, "--config", help="Settings file; else HORAE_CONFIG, else ./scheduling-config.yaml.")
 _Data = typer.Option(None, "--data", help="Folder that holds everything. Default: .horae")

@@ -18,12 +18,11 @@ from horae.infra.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Settings with the secrets filled in (both DSNs, the master key); `parent`: None when nobody supervises us."""
+    """Settings with the secrets filled in (both DSNs, the master key)."""
 
     settings: Settings
     #: An open listening socket, inherited; None: the process opens its own.
     listen_fd: int | None = None
-    parent: int | None = None
 
     def to_line(self) -> bytes:
         """One line of JSON, secrets in clear."""
@@ -31,7 +30,7 @@ class Assignment:
         for name in Settings.model_fields:
             value = getattr(self.settings, name)
             values[name] = value.get_secret_value() if isinstance(value, SecretStr) else value
-        facts = {"settings": values, "listen_fd": self.listen_fd, "parent": self.parent}
+        facts = {"settings": values, "listen_fd": self.listen_fd}
         return json.dumps(facts, default=str).encode() + b"\n"
 
     @classmethod
@@ -44,4 +43,4 @@ class Assignment:
                 raise EOFError("the supervisor closed the pipe before it said what to do")
             line += byte
         facts = json.loads(line)
-        return cls(Settings(**facts["settings"]), facts["listen_fd"], facts["parent"])
+        return cls(Settings(**facts["settings"]), facts["listen_fd"])

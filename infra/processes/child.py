@@ -1,21 +1,23 @@
 """A supervised process from both sides: kept running by the supervisor, and its own entry point.
 
-Place in the flow: supervisor -> `Child.run` -> `python -m horae.infra.processes.child api|worker` -> that process's
-`main`.
+Place in the flow: supervisor -> `Child.run` -> `python -m horae.infra.processes.child api|worker PARENT` -> that
+process's `run`. A child imports its code first and asks for its assignment then, so that it is ready by the time the
+database is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from horae.infra.processes.assignment import Assignment
-from horae.infra.processes.lifeline import tie_to_parent
+from horae.infra.processes.lifeline import tie_to_parent, watch_input
 
 _FIRST_BACKOFF_S = 0.1
 _LONGEST_BACKOFF_S = 10.0
@@ -26,11 +28,21 @@ _log = structlog.get_logger(__name__)
 
 
 class Child:
-    """One process, started again with growing pauses whenever it ends; `assignment` is asked anew at each start."""
+    """One process, started again with growing pauses whenever it ends.
 
-    def __init__(self, kind: str, assignment: Callable[[], Assignment], stop_within_s: float) -> None:
+    `assignment` is awaited anew at each start, while the process imports; `listen_fd` is inherited by it.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        assignment: Callable[[], Awaitable[Assignment]],
+        stop_within_s: float,
+        listen_fd: int | None = None,
+    ) -> None:
         self.kind = kind
         self._assignment = assignment
+        self._listen_fd = listen_fd
         self._stop_within_s = stop_within_s
         self._process: asyncio.subprocess.Process | None = None
 
@@ -57,19 +69,20 @@ class Child:
                 self._process.send_signal(signal.SIGTERM)
 
     async def _run_once(self) -> int:
-        assignment = self._assignment()
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "horae.infra.processes.child",
             self.kind,
+            str(os.getpid()),
             stdin=asyncio.subprocess.PIPE,
-            pass_fds=() if assignment.listen_fd is None else (assignment.listen_fd,),
+            pass_fds=() if self._listen_fd is None else (self._listen_fd,),
             # Ctrl-C goes to the whole terminal's group: the supervisor alone must get it, to stop in order.
             start_new_session=True,
         )
         _log.info("process_started", kind=self.kind, pid=self._process.pid)
         assert self._process.stdin is not None
+        assignment = await self._assignment()
         with contextlib.suppress(ConnectionError):  # it died at once: its exit code tells
             self._process.stdin.write(assignment.to_line())
             await self._process.stdin.drain()
@@ -91,15 +104,16 @@ class Child:
 
 
 def main() -> None:
-    """The child's side: take the assignment, tie ourselves to the supervisor, and do the work."""
-    assignment = Assignment.read()
-    if assignment.parent is not None:
-        tie_to_parent(assignment.parent)
+    """The child's side: tie ourselves to the supervisor, import, take the assignment, and do the work."""
+    _, kind, parent = sys.argv
+    tie_to_parent(int(parent))
     # Imported by the process that needs it only: each costs a second.
-    if sys.argv[1] == "api":
+    if kind == "api":
         from horae.infra.processes.api_process import run
     else:
         from horae.infra.processes.worker_process import run
+    assignment = Assignment.read()
+    watch_input()
     sys.exit(run(assignment))
 
 

@@ -18,11 +18,15 @@ _PR_SET_PDEATHSIG = 1
 
 
 def tie_to_parent(parent: int) -> None:
-    """End this process with process `parent`, at once; call it first, with standard input still open."""
+    """End this process with process `parent`, at once, where the system can do that; call it first."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent:  # it died before we asked
         os._exit(1)
+
+
+def watch_input() -> None:
+    """End this process when standard input ends: its other end died with the supervisor."""
     threading.Thread(target=_end_with_input, name="lifeline", daemon=True).start()
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,6 +58,8 @@ class Supervisor:
         self._installation = Installation(settings.data)
         self._cluster = Cluster(self._installation.postgres)
         self._port_used = 0
+        #: Set when the database is ready for the children.
+        self._prepared = asyncio.Event()
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT.
@@ -76,33 +77,31 @@ class Supervisor:
             self._settings = settings.model_copy(
                 update={"data": installation.folder, "encryption_key": SecretStr(key.hex())}
             )
+            started = Started(self._url(), api_key, first_start, 0.0, self._settings, installation)
             try:
-                if not await self._start_cluster(stop):
-                    return
-                await prepare(self._with_dsns(), api_key)
-                started = Started(self._url(), api_key, first_start, 0.0, self._settings, installation)
-                await self._serve(stop, listener.fileno(), started)
+                await self._supervise(stop, listener.fileno(), started)
             finally:
                 await asyncio.to_thread(self._cluster.stop, _POSTGRES_STOP_S)
-
-    async def _serve(self, stop: asyncio.Event, listen_fd: int, started: Started) -> None:
-        api = Child("api", lambda: self._assignment(listen_fd), _API_STOP_S)
-        worker = Child("worker", lambda: self._assignment(None), _WORKER_STOP_S)
-        self._port_used = self._cluster.port
-        # Stopped in this order: no new requests, then no new work, then nothing to work on.
-        tasks = [
-            asyncio.create_task(api.run(), name="keep-api"),
-            asyncio.create_task(worker.run(), name="keep-worker"),
-            asyncio.create_task(self._keep_cluster([api, worker]), name="keep-postgres"),
-        ]
-        announcing = asyncio.create_task(self._announce_when_ready(started), name="announce")
-        try:
-            await run_until(stop, *tasks)
-        finally:
-            announcing.cancel()
         _log.info("stopped")
 
+    async def _supervise(self, stop: asyncio.Event, listen_fd: int, started: Started) -> None:
+        async def assignment(listen_fd: int | None) -> Assignment:
+            await self._prepared.wait()
+            return Assignment(self._with_dsns(), listen_fd)
+
+        api = Child("api", lambda: assignment(listen_fd), _API_STOP_S, listen_fd)
+        worker = Child("worker", lambda: assignment(None), _WORKER_STOP_S)
+        # Stopped in this order: no new requests, then no new work, then nothing to work on.
+        await run_until(
+            stop,
+            asyncio.create_task(self._announce_when_ready(started), name="announce"),
+            asyncio.create_task(api.run(), name="keep-api"),
+            asyncio.create_task(worker.run(), name="keep-worker"),
+            asyncio.create_task(self._keep_cluster(started.api_key, [api, worker]), name="keep-postgres"),
+        )
+
     async def _announce_when_ready(self, started: Started) -> None:
+        await self._prepared.wait()
         await until_ready(started.settings.host, started.settings.port)
         self._announce(
             Started(
@@ -114,34 +113,34 @@ class Supervisor:
                 started.installation,
             )
         )
+        await asyncio.Event().wait()
 
     # --- PostgreSQL ---
 
-    async def _start_cluster(self, stop: asyncio.Event) -> bool:
-        """False: we were asked to stop meanwhile, and nothing of it runs any more."""
+    async def _start_cluster(self) -> None:
+        """Start it; when cancelled meanwhile, nothing of it runs any more."""
         starting = asyncio.create_task(asyncio.to_thread(self._cluster.start))
-        asked = asyncio.create_task(stop.wait())
-        await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
-        asked.cancel()
-        while not starting.done():
-            await asyncio.to_thread(self._cluster.stop, _POSTGRES_STOP_S)
-            await asyncio.wait({starting}, timeout=0.1)
-        if stop.is_set():
-            with contextlib.suppress(ClusterError):
-                starting.result()
-            return False
-        starting.result()
-        return True
+        try:
+            await asyncio.shield(starting)
+        finally:
+            while not starting.done():
+                await asyncio.to_thread(self._cluster.stop, _POSTGRES_STOP_S)
+                await asyncio.wait({starting}, timeout=0.1)
+            starting.exception()  # looked at, so that nobody warns about it
 
-    async def _keep_cluster(self, clients: list[Child]) -> None:
-        """Start the server again whenever it ends; clients reconnect by themselves unless its port had to change."""
+    async def _keep_cluster(self, api_key: str, clients: list[Child]) -> None:
+        """Start the server, and again whenever it ends; clients reconnect by themselves unless its port changed."""
+        await self._start_cluster()
+        self._port_used = self._cluster.port
+        await prepare(self._with_dsns(), api_key)
+        self._prepared.set()
         backoff_s = _POSTGRES_BACKOFF_S
         while True:
             await asyncio.to_thread(self._cluster.ended.wait)
             _log.warning("postgres_ended", restart_in_s=backoff_s)
             await asyncio.sleep(backoff_s)
             try:
-                await asyncio.to_thread(self._cluster.start)
+                await self._start_cluster()
             except ClusterError as error:
                 _log.error("postgres_does_not_start", error=str(error))
                 backoff_s = min(backoff_s * 2, _POSTGRES_LONGEST_BACKOFF_S)
@@ -162,9 +161,6 @@ class Supervisor:
                 "api_dsn": SecretStr(self._cluster.dsn(API_ROLE)),
             }
         )
-
-    def _assignment(self, listen_fd: int | None) -> Assignment:
-        return Assignment(self._with_dsns(), listen_fd, os.getpid())
 
     def _url(self) -> str:
         host = self._settings.host
