@@ -79,7 +79,12 @@ def parse_json(raw: bytes) -> Any:
 def check_storable(value: object) -> None:
     """Refuse what is nested too deep, or holds what some store downstream cannot. Raises `Invalid`."""
     _check_depth(value, DEPTH_LIMIT)
-    refuse_unstorable(value, "body")
+    try:
+        refuse_unstorable(value, "body")
+    except Invalid as error:
+        # The path in the request, as in every other refusal.
+        error.field = (error.field or "body").removeprefix("body.")
+        raise
 
 
 def load_json(raw: bytes) -> Any:
@@ -197,15 +202,17 @@ def _field(model: type[BaseModel], item: ErrorDetails) -> dict[str, Any]:
 
 
 def _hint(model: type[BaseModel], item: ErrorDetails) -> str | None:
+    location = item["loc"]
+    place = next((index for index in reversed(range(len(location))) if isinstance(location[index], str)), None)
+    if place is None:
+        return None
+    name, parent = str(location[place]), _model_at(model, location[:place], location)
     if item["type"] == "extra_forbidden":
-        parent = _model_at(model, item["loc"][:-1])
         known = sorted(parent.model_fields) if parent else []
-        close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
+        close = difflib.get_close_matches(name, known, n=1)
         if close:
             return f"Did you mean `{close[0]}`?"
         return f"Known fields: {', '.join(known)}." if known else "Leave it out."
-    name = next((part for part in reversed(item["loc"]) if isinstance(part, str)), "")
-    parent = _model_at(model, item["loc"][: item["loc"].index(name)] if name else ())
     info = parent.model_fields.get(name) if parent else None
     if info is None:
         return None
@@ -213,21 +220,23 @@ def _hint(model: type[BaseModel], item: ErrorDetails) -> str | None:
     return example or info.description
 
 
-def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel] | None:
+def _model_at(
+    model: type[BaseModel], location: Sequence[int | str], tags: Sequence[int | str]
+) -> type[BaseModel] | None:
     """The model in which `location` ends, found along annotations; None where that is no single model."""
     found: type[BaseModel] | None = model
+    previous = ""
     for part in location:
         if isinstance(part, int) or found is None:
             continue
-        info = found.model_fields.get(part)
-        if info is None:
-            # Inside a tagged union: the tag chooses among the models named like it.
-            continue
-        found = _only_model(info.annotation, [str(p) for p in location])
+        is_tag, previous = part in _TAGGED.get(previous, ()), part
+        info = None if is_tag else found.model_fields.get(part)
+        if info is not None:
+            found = _only_model(info.annotation, tags)
     return found
 
 
-def _only_model(annotation: object, tags: Sequence[str]) -> type[BaseModel] | None:
+def _only_model(annotation: object, tags: Sequence[int | str]) -> type[BaseModel] | None:
     models = list(_models(annotation))
     if len(models) == 1:
         return models[0]

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import Literal
 
 import asyncpg
 
@@ -32,7 +33,9 @@ class Monitor:
         }
         found = dict(zip(checks, await asyncio.gather(*map(_guarded, checks.values())), strict=True))
         statuses = {health.status for health in found.values()}
-        status = next((worst for worst in ("unhealthy", "degraded") if worst in statuses), "healthy")
+        status: Literal["healthy", "degraded", "unhealthy"] = "degraded" if "degraded" in statuses else "healthy"
+        if "unhealthy" in statuses:
+            status = "unhealthy"
         return HealthShown.model_construct(
             status=status,
             timestamp=self.services.real_clock.now(),

@@ -35,7 +35,7 @@ _ERRORS: dict[int, tuple[str, str]] = {
 ALWAYS = (401, 403, 404, 422, 429, 503)
 WITH_BODY = (400, 413, 415)
 
-_KEYED = [{"bearer": []}, {"api_key": []}]
+_KEYED: list[dict[str, list[str]]] = [{"bearer": []}, {"api_key": []}]
 _IDEMPOTENCY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",

@@ -84,7 +84,8 @@ def told(event: Recorded, occurrence: UUID, zone: str | None) -> Decision | None
 
 def _schedule_told(event: Recorded, body: Event, occurrence: UUID, zone: str | None) -> Decision | None:
     by = f"{who(event.meta.actor)} on {local(event.meta.recorded_at, zone)}"
-    because = f" Reason given: {body.reason}." if getattr(body, "reason", None) else ""
+    reason = getattr(body, "reason", None)
+    because = f" Reason given: {reason}." if reason else ""
     request = event.meta.request_id
     match body:
         case s.ScheduleCreated():

@@ -73,14 +73,15 @@ async def test_every_example_is_valid(world: World) -> None:
             continue
         for name, info in model.model_fields.items():
             for example in info.examples or []:
-                field: TypeAdapter[Any] = TypeAdapter(info.annotation)
+                annotation: Any = info.annotation
+                field: TypeAdapter[Any] = TypeAdapter(annotation)
                 assert field.validate_python(example) is not None, (model, name)
     for method, path, operation in operations(world.app.openapi()):
         content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-        model = _model(content.get("schema", {}))
+        judge = _model(content.get("schema", {}))
         for example in content.get("examples", {}).values():
-            assert model is not None, (method, path)
-            model.model_validate(example["value"])
+            assert judge is not None, (method, path)
+            judge.model_validate(example["value"])
 
 
 def _model(schema: dict[str, Any]) -> type[BaseModel] | None:

@@ -66,7 +66,7 @@ async def test_a_read_waits_for_its_position_within_bounds(database: Database) -
     """min_position (or X-Min-Position) beyond what is applied is 503 with Retry-After after the bounded wait."""
     async with make_world(database, ApiSettings(settle_timeout_s=0.01)) as world:
         for given in ({"params": {"min_position": 10**6}}, {"headers": {"X-Min-Position": "1000000"}}):
-            answer = await world.client.get("/v1/schedules", **given)  # type: ignore[arg-type]
+            answer = await world.client.get("/v1/schedules", **given)
             assert (answer.status_code, answer.json()["code"]) == (503, "busy")
             assert answer.headers["retry-after"] == "1"
         assert (await world.client.get("/v1/schedules", params={"min_position": -1})).status_code == 422
@@ -107,7 +107,12 @@ async def test_virtual_time_is_moved_and_waited_for(database: Database) -> None:
         assert (answer.status_code, answer.json()["now"]) == (200, "2027-02-28T12:00:00Z")
         shown = (await world.client.get("/v1/clock")).json()
         assert shown == {"mode": "virtual", "now": "2027-02-28T12:00:00Z", "target": "2027-02-28T12:00:00Z"}
-        wrong = ({"to": "2027-01-01T00:00:00Z"}, {}, {"by": "P1D", "to": "2028-01-01T00:00:00Z"}, {"by": "P9999Y"})
+        wrong: tuple[dict[str, str], ...] = (
+            {"to": "2027-01-01T00:00:00Z"},
+            {},
+            {"by": "P1D", "to": "2028-01-01T00:00:00Z"},
+            {"by": "P9999Y"},
+        )
         for body in wrong:
             assert (await world.client.post("/v1/clock/advance", json=body)).status_code == 422, body
 
