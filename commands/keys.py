@@ -59,12 +59,15 @@ class Keys:
         return await until_no_conflict(attempt)
 
     async def adopt(self, call: Call, text: str, *, label: str, scope: k.Scope) -> Answer[k.Key]:
-        """Make a key of a text that the operator chose; the same text again is the same key. Raises `Invalid`."""
-        if len(text) < 16 or not text.isascii() or not text.isprintable() or " " in text:
+        """Make a key of a text that the operator chose; the same text again is the same key. Raises `Invalid`.
+
+        How hard it is to guess is the operator's choice: nothing but what a header can carry is asked of it.
+        """
+        if not text or not text.isascii() or not text.isprintable() or " " in text:
             raise Invalid(
-                "The key is too short or has characters that a header cannot carry.",
+                "The key is empty or has characters that a header cannot carry.",
                 field="api_key",
-                hint="Use 16 or more visible ASCII characters, or let a key be made.",
+                hint="Use visible ASCII characters without spaces, or let a key be made.",
             )
         key = derived_id(call.tenant, "adopted key", _sha256(text))
         event = self._issued(call, key, text, label=label, scope=scope, expires_at=None, now=self._clock.now())
@@ -145,7 +148,8 @@ class Keys:
         body = k.issue(
             k.Issue(
                 sha256=_sha256(text),
-                prefix=text[:PREFIX_LENGTH],
+                # A third at most: of a short text the first ten characters would give it away.
+                prefix=text[: min(PREFIX_LENGTH, len(text) // 3)],
                 label=label,
                 scope=scope,
                 expires_at=expires_at,

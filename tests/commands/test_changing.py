@@ -106,6 +106,7 @@ class Racing(Stage):
         self.store.append = race  # type: ignore[method-assign]
 
 
+@pytest.mark.covers("SCH-15", "LIF-20")
 async def test_a_claim_that_was_quicker_wins_over_a_reschedule() -> None:
     """The fence lets only one of the two happen; the command is decided anew, and says what it found."""
     stage = Racing()

@@ -73,6 +73,15 @@ async def test_the_first_answer_stays_the_answer_after_changes() -> None:
     assert (again.version, again.state.status) == (1, s.Status.ACTIVE)
 
 
+@pytest.mark.covers("SCH-13", "DAT-01.12")
+async def test_metadata_is_a_free_object() -> None:
+    """Whatever JSON it holds comes back as it was, nulls and nesting included."""
+    stage = Stage()
+    metadata = {"type": "digest", "n": 1.5, "none": None, "deep": [{"a": [True, "ü"]}]}
+    answer = await stage.schedules.create(call(), draft(metadata=metadata))
+    assert (await stage.schedules.get(TENANT, answer.id)).state.personal.metadata == metadata
+
+
 async def test_a_key_belongs_to_one_body_one_tenant_and_one_operation() -> None:
     """Another body is refused; another tenant's same key, or another operation's, is another request."""
     stage = Stage()

@@ -60,8 +60,12 @@ async def test_an_operators_own_text_becomes_a_key_once() -> None:
     first = await stage.keys.adopt(call(), "hk_local_development", label="run", scope=Scope.ADMIN)
     again = await stage.keys.adopt(call(), "hk_local_development", label="run", scope=Scope.ADMIN)
     assert (again.id, again.replayed, await stage.store.head()) == (first.id, True, 1)
-    with pytest.raises(Invalid):
-        await stage.keys.adopt(call(), "short", label="run", scope=Scope.ADMIN)
+    short = await stage.keys.adopt(call(), "secret", label="run", scope=Scope.ADMIN)
+    [event] = await stage.store.load(short.id)
+    assert "secret" not in event.body.model_dump_json()
+    for unsendable in ("", "two words", "sm\u00f8rrebr\u00f8d", "a\n"):
+        with pytest.raises(Invalid):
+            await stage.keys.adopt(call(), unsendable, label="run", scope=Scope.ADMIN)
 
 
 async def test_a_key_that_has_expired_is_not_issued() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from uuid import UUID
 
 from horae.domain import occurrence as o
@@ -157,7 +158,7 @@ class Life:
             attempts = [event.attempt for event in events if isinstance(event, o.AttemptStarted)]
             assert attempts == list(range(2, len(attempts) + 2))
             real = [event for event in events if not isinstance(event, o.SlotPassed | o.DeliveryReported)]
-            for before, event in zip(real, real[1:], strict=False):
+            for before, event in pairwise(real):
                 if isinstance(event, o.AttemptStarted):
                     assert isinstance(before, o.AttemptFailed | o.OccurrenceReplayed)
 
