@@ -2,7 +2,7 @@
 
 PYTHON  ?= python3
 PORT    ?= 8080
-DATA    ?= .horae
+DATA    ?=
 WORKERS ?= 2
 
 VENV  := .venv
@@ -44,8 +44,8 @@ $(STAMP): requirements.lock pyproject.toml $(MOVED)
 	fi
 	@printf '%s\n' "$(CURDIR)" > $(STAMP)
 
-run: setup ## start everything on http://localhost:PORT, data in DATA; Ctrl-C stops it
-	@exec $(BIN)/horae run --port $(PORT) --data $(DATA) --allow-private-targets
+run: setup ## start everything on http://localhost:PORT, data in .horae (or DATA); Ctrl-C stops it
+	@exec $(BIN)/horae run --port $(PORT) $(if $(DATA),--data $(DATA)) --allow-private-targets
 
 demo: setup ## import the examples on a virtual clock, fire what is due, tell the story
 	@exec $(BIN)/python examples/demo.py

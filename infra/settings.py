@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -18,8 +18,10 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_va
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from horae import __version__
+from horae.domain.delivery import Retry
 from horae.domain.errors import Invalid
 from horae.domain.timing.zones import check_zone
+from horae.infra.default_data import HERE, default_data_folder
 from horae.infra.setting_sources import EnvironmentSource, FileSource, Named, Origin, SettingsError, named
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -53,7 +55,9 @@ class Settings(BaseSettings):
         8080, description="TCP port of the API."
     )
     data: Annotated[Path, Named("HORAE_DATA", "engine.dataDirectory", "--data")] = Field(
-        Path(".horae"), description="Folder that holds everything: database, keys, releases of `log:`."
+        HERE,
+        description="Folder that holds everything: database, keys, releases of `log:`. As root in a place that "
+        "PostgreSQL's user cannot reach, the default is a folder below /var/lib/horae.",
     )
     api_key: Annotated[SecretStr | None, Named("HORAE_API_KEY", None, "--api-key")] = Field(
         None, description="API key of the tenant `default`, installed at start and used by the CLI."
@@ -98,7 +102,7 @@ class Settings(BaseSettings):
         int, Named("HORAE_MAX_CONCURRENT_EXECUTIONS", "engine.maxConcurrentExecutions", None, ("CFG-01",))
     ] = Field(1000, ge=1, le=100_000, description="Releases in flight at once.")
     max_retries: Annotated[int, Named("HORAE_MAX_RETRIES", "engine.retryPolicy.maxRetries", None, ("CFG-03",))] = Field(
-        3, ge=0, le=20, description="Retries of a failed release, for schedules that do not say."
+        3, ge=0, le=20, description="Retries of a failed release, for schedules whose `delivery` has no `retry`."
     )
     backoff_multiplier: Annotated[
         float, Named("HORAE_BACKOFF_MULTIPLIER", "engine.retryPolicy.backoffMultiplier", None, ("CFG-04",))
@@ -177,6 +181,17 @@ class Settings(BaseSettings):
         return value
 
     @property
+    def default_retry(self) -> Retry:
+        """What schedules get that say nothing about retries; the longest delay is never below the first."""
+        first = timedelta(seconds=self.initial_delay_s)
+        return Retry(
+            retries=self.max_retries,
+            delay=first,
+            factor=self.backoff_multiplier,
+            max_delay=max(first, timedelta(seconds=self.max_delay_s)),
+        )
+
+    @property
     def virtual(self) -> bool:
         """Whether time stands still until it is advanced."""
         return self.clock != "real"
@@ -240,6 +255,8 @@ def load(flags: dict[str, Any] | None = None, config: Path | None = None) -> Loa
                 break
         else:
             origins[name] = Origin("default", "")
+    if "data" not in merged:
+        merged["data"] = default_data_folder()
     try:
         settings = Settings(**merged)
     except ValidationError as error:
