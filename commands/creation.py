@@ -16,11 +16,13 @@ from horae.commands.reading import answer_of, fold_schedule, load_schedule
 from horae.commands.recipients import Recipients
 from horae.domain import schedule as s
 from horae.domain import timing as t
+from horae.domain.delivery import Retry
 from horae.domain.draft import CloneOverrides, Draft, check_draft
 from horae.domain.envelope import NewEvent, Recorded
 from horae.domain.errors import HoraeError, Invalid
 from horae.domain.ids import derived_id, shard_of
 
+DEFAULT_RETRY = Retry()
 #: Creations in one commit of a bulk request.
 CHUNK = 200
 
@@ -54,9 +56,11 @@ class Creation:
         refs: Refs,
         recipients: Recipients,
         default_zone: str = "UTC",
+        default_retry: Retry = DEFAULT_RETRY,
     ) -> None:
+        """`default_retry`: for schedules that say nothing about retries."""
         self._store, self._clock, self._ids, self._refs = store, clock, ids, refs
-        self._recipients, self._default_zone = recipients, default_zone
+        self._recipients, self._default_zone, self._default_retry = recipients, default_zone, default_retry
 
     async def create(self, call: Call, draft: Draft) -> Answer[s.Schedule]:
         """Ask for a schedule. The same request again (by its idempotency key) gets the first answer.
@@ -92,6 +96,9 @@ class Creation:
         self, call: Call, schedule: UUID, draft: Draft, context: t.Context, cloned_from: UUID | None = None
     ) -> NewEvent:
         check_draft(draft)
+        delivery = draft.delivery
+        if "retry" not in delivery.model_fields_set:
+            delivery = delivery.model_copy(update={"retry": self._default_retry})
         body = s.create(
             s.Create(
                 schedule=schedule,
@@ -100,7 +107,7 @@ class Creation:
                 timing=draft.timing,
                 context=context,
                 priority=draft.priority,
-                delivery=draft.delivery,
+                delivery=delivery,
                 expires_after=draft.expires_after,
                 cloned_from=cloned_from,
                 request_digest=call.digest,

@@ -12,13 +12,14 @@ from datetime import datetime
 from uuid import UUID
 
 from horae.commands.context import Answer, Call, event_id_for, find_repeat, meta_of, until_no_conflict
-from horae.commands.creation import Creation
+from horae.commands.creation import DEFAULT_RETRY, Creation
 from horae.commands.ports import NOTHING_EXPECTED, Clock, EventStore, Ids, OpenOccurrences, Refs, SeriesPointers
 from horae.commands.reading import ScheduleHistory, answer_of, fold_schedule, load_schedule
 from horae.commands.recipients import Recipients
 from horae.commands.series import stand
 from horae.domain import schedule as s
 from horae.domain import timing as t
+from horae.domain.delivery import Retry
 from horae.domain.draft import Patch, check_fields, check_reason
 from horae.domain.envelope import NewEvent, Recorded
 from horae.domain.errors import Unavailable
@@ -44,8 +45,9 @@ class Schedules(Creation, ScheduleHistory):
         occurrences: OpenOccurrences,
         recipients: Recipients,
         default_zone: str = "UTC",
+        default_retry: Retry = DEFAULT_RETRY,
     ) -> None:
-        super().__init__(store, clock, ids, refs, recipients, default_zone)
+        super().__init__(store, clock, ids, refs, recipients, default_zone, default_retry)
         self._series, self._occurrences = series, occurrences
 
     # --- changing ---------------------------------------------------------------------------------------------

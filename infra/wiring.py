@@ -18,7 +18,7 @@ from horae.commands.schedules import Schedules
 from horae.infra.clock import SystemClock, VirtualClock
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.ids import NewIds
-from horae.infra.readiness import caught_up_check, executor_check
+from horae.infra.readiness import caught_up_check, executor_check, worker_metrics
 from horae.infra.secrets import Refs
 from horae.infra.settings import Settings
 from horae.infra.standing import ReadModelStanding
@@ -47,7 +47,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         ids, refs = NewIds(), Refs(bytes.fromhex(settings.encryption_key.get_secret_value()))
         standing = ReadModelStanding(pool, progress, store)
         recipients = Recipients(store, clock, ids, refs)
-        schedules = Schedules(store, clock, ids, refs, standing, standing, recipients, settings.default_zone)
+        schedules = Schedules(
+            store, clock, ids, refs, standing, standing, recipients, settings.default_zone, settings.default_retry
+        )
         yield Services(
             schedules=schedules,
             occurrences=Occurrences(store, clock, ids, settings.default_zone),
@@ -74,4 +76,5 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 "executor": executor_check(pool),
                 "start": caught_up_check(progress, await store.head()),
             },
+            worker_metrics=lambda: worker_metrics(pool),
         )

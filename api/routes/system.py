@@ -12,7 +12,7 @@ from horae.api.metrics import Metrics
 from horae.api.models.admin import HealthShown
 from horae.api.reading import services_of
 from horae.api.views import respond
-from horae.domain.errors import HoraeError
+from horae.domain.errors import HoraeError, NotFound
 from horae.projections import due, queries
 
 router = APIRouter(tags=["operations"])
@@ -39,11 +39,17 @@ async def get_metrics(request: Request) -> Response:
     """Counters of this process, and the installation's gauges read now; the latter are left out while it is down."""
     metrics: Metrics = request.app.state.metrics
     services = services_of(request)
+    if not services.settings.metrics_enabled:
+        raise NotFound("Metrics are switched off.", hint="Set METRICS_ENABLED=true.")
+    worker = ""
     try:
         async with services.pool.acquire() as conn:
             metrics.standings(await queries.count_standings(conn))
             metrics.backlog(await due.backlog(conn, services.clock.now()))
+        worker = await services.worker_metrics() if services.worker_metrics else ""
+        if services.worker_metrics is not None:
+            workers = await services.worker_metrics()
         metrics.lag.set(max(0, await services.store.head() - services.progress.applied))
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, HoraeError):
         metrics.forget_installation()
-    return Response(metrics.page(), media_type=CONTENT_TYPE_LATEST)
+    return Response(metrics.page() + worker.encode(), media_type=CONTENT_TYPE_LATEST)
