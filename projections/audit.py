@@ -6,7 +6,7 @@ Over all tenants; for the owner's role.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from horae.domain.ids import occurrence_id
@@ -71,16 +71,8 @@ async def covered_by_missed_run(conn: Connection, schedule: UUID, slot: datetime
     return bool(await conn.fetchval(_SQL["covered_by_missed_run"], schedule, slot))
 
 
-def _pointer(record: object) -> Suspect:
-    r: dict[str, object] = dict(record)
-    slot = Slot(local=r["slot"], fold=r["fold"])  # type: ignore[arg-type]
+def _pointer(r: Any) -> Suspect:
+    slot = Slot(local=r["slot"], fold=r["fold"])
     state = "unwatched" if r["unwatched"] else "overdue"
-    schedule: UUID = r["schedule"]  # type: ignore[assignment]
-    return Suspect(
-        schedule,
-        str(r["tenant"]),
-        occurrence_id(schedule, slot.local, slot.fold),
-        slot,
-        r["due_at"],  # type: ignore[arg-type]
-        state,
-    )
+    occurrence = occurrence_id(r["schedule"], slot.local, slot.fold)
+    return Suspect(r["schedule"], r["tenant"], occurrence, slot, r["due_at"], state)

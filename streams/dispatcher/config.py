@@ -26,6 +26,8 @@ class DispatcherConfig:
     max_sleep_s: float = 1.0
     #: How often the due index is read anew from its beginning, in case a change was never heard of, seconds.
     sweep_s: float = 60.0
+    #: How often at most it is read anew for an endpoint for which more waits than fits into memory, seconds.
+    respill_s: float = 1.0
     #: What overdue work of shards that nobody owns is taken over after, seconds.
     foreign_after_s: float = 1.0
     #: How long a stop waits for attempts under way, seconds.

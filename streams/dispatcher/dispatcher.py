@@ -79,7 +79,12 @@ class Dispatcher:
         self._horizon = Horizon(config.rows_in_memory)
         self._ready = Ready()
         self._endpoints = Endpoints(
-            config.per_endpoint, config.breaker_failures, config.breaker_reset_s, self._breaker_changed
+            config.per_endpoint,
+            config.breaker_failures,
+            config.breaker_reset_s,
+            self._breaker_changed,
+            parked_each=max(1, config.rows_in_memory // 10),
+            parked_in_all=max(1, config.rows_in_memory // 2),
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake, self._quiet, self._stopping = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -169,6 +174,8 @@ class Dispatcher:
             return Pass()
         self._metrics.batch.observe(len(rows))
         candidates = await self._plan(rows)
+        if self._stopping.is_set():
+            return Pass()
         started = parked = stale = 0
         for row, candidate in zip(rows, candidates, strict=True):
             if candidate is None:
@@ -179,7 +186,7 @@ class Dispatcher:
                 self._start(row, candidate, endpoint)
                 started += 1
             else:
-                if self._horizon.give_back(row):
+                if self._endpoints.may_park(endpoint) and self._horizon.give_back(row):
                     self._endpoints.park(endpoint, row)
                 parked += 1
         self._metrics.stale.inc(stale)
@@ -288,8 +295,10 @@ class Dispatcher:
 
     async def _read_ahead(self, now: datetime) -> None:
         """Move the horizon's edge ahead when half of it is used up; look after overdue work of others."""
-        if time.monotonic() - self._swept > self._config.sweep_s:
+        since = time.monotonic() - self._swept
+        if since > self._config.sweep_s or (since > self._config.respill_s and self._endpoints.thirsty()):
             self._swept = time.monotonic()
+            self._endpoints.spilled.clear()
             self._horizon.rewind()
         until, edge = now + timedelta(seconds=self._config.horizon_s), self._horizon.edge
         if edge[0] < now + timedelta(seconds=self._config.horizon_s / 2):
@@ -340,7 +349,8 @@ class Dispatcher:
 
     def _settle(self) -> None:
         """Nothing was taken up: if nothing is under way or waits either, all that is due now has been dealt with."""
-        if not self._tasks and not self.queue_size and not self._wake.is_set() and self._pause_s() > 0:
+        waiting = self.queue_size or self._endpoints.spilled
+        if not self._tasks and not waiting and not self._wake.is_set() and self._pause_s() > 0:
             self._quiet.set()
 
     def _measure(self) -> None:

@@ -44,6 +44,9 @@ class Endpoints:
         failures: int,
         reset_s: float,
         on_breaker: Callable[[str, str], None] = lambda _endpoint, _state: None,
+        *,
+        parked_each: int = 5_000,
+        parked_in_all: int = 25_000,
     ) -> None:
         self._per_endpoint, self._failures, self._reset_s = per_endpoint, failures, reset_s
         self._on_breaker = on_breaker
@@ -52,6 +55,9 @@ class Endpoints:
         self._freed: set[str] = set()
         self._blocked: set[str] = set()
         self.parked = 0
+        self._parked_each, self._parked_in_all = parked_each, parked_in_all
+        # Endpoints for which more waits in the due index than was parked.
+        self.spilled: set[str] = set()
 
     def admit(self, name: str | None) -> bool:
         """Take a slot of the endpoint if one is free and the breaker lets through. None: it has no limit of its own."""
@@ -71,6 +77,21 @@ class Endpoints:
         """Count an attempt that was admitted elsewhere: its schedule's channel changed under the claim."""
         if name is not None:
             self._of(name).in_flight += 1
+
+    def may_park(self, name: str | None) -> bool:
+        """Is there room to keep one more? If not, it stays in the due index, and the endpoint is `spilled`.
+
+        So an endpoint for which very much waits takes up only its part of the memory.
+        """
+        assert name is not None
+        if len(self._of(name).parked) < self._parked_each and self.parked < self._parked_in_all:
+            return True
+        self.spilled.add(name)
+        return False
+
+    def thirsty(self) -> bool:
+        """Is there a spilled endpoint of which little is parked any more?"""
+        return any(len(self._of(name).parked) <= self._parked_each // 2 for name in self.spilled)
 
     def park(self, name: str | None, row: DueRow) -> None:
         """Keep a row that was not admitted, until `unpark` finds a slot for it."""

@@ -29,6 +29,7 @@ from horae.projections import schema
 from horae.projections.due import ALL_SHARDS
 from horae.streams.channels import Channels, Receipt, Release, ReleaseFailed, endpoint_of
 from horae.streams.dispatcher import Dispatcher, DispatcherConfig, PostgresDueSource
+from horae.streams.faults import Faults
 from horae.streams.feed import Feed
 from horae.streams.metrics import Metrics
 from horae.streams.stepper import Applying
@@ -122,6 +123,8 @@ class Worker:
         shards: Collection[int] = ALL_SHARDS,
         run: bool = True,
         clock: Any = None,
+        faults: Faults | None = None,
+        may_claim: Callable[[], bool] = lambda: True,
         **settings: Any,
     ) -> Dispatcher:
         """A dispatcher; running, unless told otherwise."""
@@ -136,6 +139,8 @@ class Worker:
             metrics=self.metrics,
             rules=rules,
             shards=shards,
+            faults=faults,
+            may_claim=may_claim,
         )
         self.dispatchers.append(dispatcher)
         if run:

@@ -14,7 +14,7 @@ HOURLY = t.Interval(unit="hours")
 
 
 def hourly(policy: str, within: timedelta = timedelta(minutes=10)) -> t.Timing:
-    return t.Every(interval=HOURLY, zone="UTC", missed=t.Missed(policy=policy, within=within))  # type: ignore[arg-type]
+    return t.Every(interval=HOURLY, zone="UTC", missed=t.Missed(policy=policy, within=within))
 
 
 async def test_a_jump_ahead_brings_what_it_jumped_over(worker: Worker) -> None:

@@ -133,3 +133,25 @@ async def test_more_is_due_than_fits_into_memory(worker: Worker) -> None:
     await worker.settle()
     assert len({r.occurrence for r in worker.channel.releases}) == len(worker.channel.releases) == 60
     assert dispatcher.queue_size == 0
+
+
+async def test_an_endpoint_for_which_very_much_waits_leaves_room_for_the_others(worker: Worker) -> None:
+    """More waits for it than fits into memory: what is due later for others goes out, and then all of its own."""
+    gate = Gate()
+    worker.channel.answers["https://slow.example"] = gate
+    for i in range(40):
+        await worker.create(at(DUE), recipient=f"s{i}", channel=hook("slow.example"))
+    for i in range(5):
+        await worker.create(at(DUE + timedelta(seconds=1)), recipient=f"q{i}", channel=hook("quick.example"))
+    dispatcher = worker.dispatcher(
+        rows_in_memory=20, batch=5, in_flight=10, per_endpoint=2, respill_s=1e-9, max_sleep_s=0.05
+    )
+    await worker.settle()
+    worker.clock.set(DUE + timedelta(seconds=1))
+    dispatcher.wake()
+    await worker.channel.until(7)
+    assert Counter(map(host_of, worker.channel.releases)) == {"quick.example": 5, "slow.example": 2}
+    gate.open.set()
+    await worker.settle()
+    assert len({r.occurrence for r in worker.channel.releases}) == len(worker.channel.releases) == 45
+    assert gate.most == 2
