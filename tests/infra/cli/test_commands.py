@@ -1,0 +1,134 @@
+"""The command line without a service: help, settings, previews, and errors that say what to do."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from horae.infra.cli import main as cli
+from horae.infra.setting_sources import named
+from horae.infra.settings import Settings
+
+Outcome = tuple[int, str, str]
+
+
+@pytest.fixture
+def horae(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """Runs a command line in an empty folder: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+    for field in Settings.model_fields.values():
+        monkeypatch.delenv(named(field).env, raising=False)
+
+    def run(*arguments: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["horae", *arguments])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as left:
+            code = int(left.code or 0)
+        written = capsys.readouterr()
+        return code, written.out, written.err
+
+    return run
+
+
+def test_the_help_names_every_command(horae) -> None:  # type: ignore[no-untyped-def]
+    """Whichever module a command lives in."""
+    code, out, _ = horae("--help")
+    assert code == 0
+    for commands in cli.GROUPS.values():
+        for command in commands:
+            assert f" {command} " in out
+
+
+def test_each_command_is_in_the_module_that_it_is_looked_for(horae) -> None:  # type: ignore[no-untyped-def]
+    """A command is found although only its own module is imported."""
+    for commands in cli.GROUPS.values():
+        for command in commands:
+            assert horae(command, "--help")[0] == 0, command
+
+
+def test_config_shows_values_and_origins_with_secrets_masked(
+    horae,
+    monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
+) -> None:
+    """Everything effective, and nothing that must not be seen."""
+    monkeypatch.setenv("ENCRYPTION_KEY", "ab" * 32)
+    monkeypatch.setenv("SCHEDULING_ENGINE_PORT", "9999")
+    code, out, _ = horae("config", "--json")
+    assert code == 0
+    facts = json.loads(out)
+    assert facts["port"] == {"value": 9999, "from": "environment", "name": "SCHEDULING_ENGINE_PORT"}
+    assert facts["encryption_key"] == {"value": "********", "from": "environment", "name": "ENCRYPTION_KEY"}
+    assert facts["host"] == {"value": "127.0.0.1", "from": "default", "name": None}
+    assert "abab" not in out + horae("config")[1]
+
+
+def test_preview_marks_the_shifted_slot(horae) -> None:  # type: ignore[no-untyped-def]
+    """02:30 on the day on which clocks go forward is 03:30, and says so."""
+    arguments = ("--cron", "30 2 * * *", "--zone", "Europe/Berlin", "--after", "2027-03-27T12:00:00Z", "-n", "2")
+    code, out, _ = horae("preview", *arguments)
+    assert code == 0
+    shifted, normal = out.splitlines()[1:]
+    assert shifted.startswith("2027-03-28 02:30:00")
+    assert "2027-03-28 01:30:00" in shifted
+    assert "gap shifted" in shifted
+    assert "gap" not in normal
+
+
+def test_preview_marks_doubled_and_skipped_slots(horae) -> None:  # type: ignore[no-untyped-def]
+    """Both passings of a repeated hour when asked for, and what a gap swallows."""
+    doubled = '{"kind": "every", "cron": "30 2 * * *", "zone": "Europe/Berlin", "overlap": "both", "gap": "skip"}'
+    _, out, _ = horae("preview", doubled, "--after", "2027-10-30T12:00:00Z", "-n", "2")
+    assert "2027-10-31 02:30:00 (2nd)" in out
+    _, out, _ = horae("preview", doubled, "--after", "2027-03-27T12:00:00Z", "-n", "2")
+    assert "not sent" in out
+
+
+def test_preview_as_json_is_what_the_api_would_say(horae) -> None:  # type: ignore[no-untyped-def]
+    """For programs: slots with due instants and reasons."""
+    code, out, _ = horae("preview", "--every", "6 hours", "--after", "2027-01-01T00:00:00Z", "-n", "3", "--json")
+    assert code == 0
+    assert len(json.loads(out)["slots"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("preview", "--cron", "61 * * * *"), "timing.cron"),
+        (("preview", "--cron", "0 9 * * *", "--zone", "Europe/Berln"), "Did you mean Europe/Berlin"),
+        (("preview", '{"kind": "every", "corn": "0 9 * * *"}'), "corn"),
+        (("list",), "--api-key"),
+        (("run", "--clock", "yesterday"), "flag --clock"),
+        (("run", "--port", "0"), "flag --port"),
+        (("run", "--config", "nowhere.yaml"), "nowhere.yaml"),
+        (("list", "--api-key", "hk_some", "--url", "http://127.0.0.1:9"), "Is `horae run` running?"),
+    ],
+)
+def test_errors_leave_with_1_and_say_what_to_do(horae, arguments: tuple[str, ...], words: str) -> None:  # type: ignore[no-untyped-def]
+    """On standard error, without a traceback."""
+    code, out, err = horae(*arguments)
+    assert code == 1
+    assert out == ""
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_wrong_usage_leaves_with_2(horae) -> None:  # type: ignore[no-untyped-def]
+    """As the shell's own commands do."""
+    assert horae("preview")[0] == 2
+    assert horae("preview", "not json")[0] == 2
+
+
+def test_the_signing_secret_needs_no_service(horae, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """It is derived from the master key, the same each time."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "master-key").write_text("cd" * 32)
+    code, out, _ = horae("keys", "signing-secret", "--data", "data")
+    assert code == 0
+    assert out.startswith("whsec_")
+    assert horae("keys", "signing-secret", "--data", "data")[1] == out
+    assert horae("keys", "signing-secret", "--data", "elsewhere")[0] == 1
