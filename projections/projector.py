@@ -7,22 +7,18 @@ Python, write what came out as arrays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
-
-from pydantic import TypeAdapter
 
 from horae.domain.envelope import Recorded
 from horae.domain.ids import slot_of
-from horae.domain.schedule import ScheduleChanged
-from horae.domain.timing import Timing
-from horae.projections.due import DueChange, DueRow, due_row
+from horae.projections.due import DueChange
 from horae.projections.fold import Fold, family
-from horae.projections.rows import Occurrence, Standing, occurrence_of, standing_of
-from horae.projections.schema import partition_of
 from horae.projections.statements import statements
+from horae.projections.tables import columns, make_partitions, read_prior, write
 
 if TYPE_CHECKING:
     from horae.projections.schema import Connection
@@ -32,11 +28,13 @@ PROJECTION = "core"
 WHOLE_LOG = -1
 
 _SQL = statements("projector")
-_TIMING: TypeAdapter[Timing] = TypeAdapter(Timing)
 
 
 class PositionMoved(Exception):
-    """Somebody else applied events here. Nothing was written: `load` the positions and go on from there."""
+    """Somebody else applied events here, or a rebuild put another copy in place.
+
+    Nothing was written: `load` the positions and go on from there.
+    """
 
 
 class PositionGap(Exception):
@@ -67,6 +65,7 @@ class Projector:
         """Call `load` before the first `apply`. `notify`: tell `Progress` of each commit (not for a shadow copy)."""
         self._notify = notify
         self._positions: dict[int, int] = {}
+        self._copy: UUID | None = None
         self._parked: set[UUID] = set()
         self._partitions: set[tuple[int, int]] = set()
 
@@ -85,6 +84,7 @@ class Projector:
         # What a crash of PostgreSQL takes back it takes back whole, positions included, and the log has it still.
         await conn.execute("SET synchronous_commit = off")
         self._positions = {row["shard"]: row["position"] for row in await conn.fetch(_SQL["positions"], PROJECTION)}
+        self._copy = await conn.fetchval(_SQL["copy"])
         self._parked = {row["family"] for row in await conn.fetch(_SQL["parked_families"])}
         self._partitions.clear()
         if not self._positions:
@@ -178,11 +178,13 @@ class Projector:
         shards = list(moved)
         old = [self._positions[shard] for shard in shards]
         heard = str(moved[WHOLE_LOG]) if notify and self._notify else None
-        count = await conn.fetchval(_SQL["move_positions"], PROJECTION, shards, old, list(moved.values()), heard)
+        count = await conn.fetchval(
+            _SQL["move_positions"], PROJECTION, shards, old, list(moved.values()), heard, self._copy
+        )
         if count != len(shards):
             raise PositionMoved
 
-    def _missing_partitions(self, events: Sequence[Recorded]) -> set[Any]:
+    def _missing_partitions(self, events: Sequence[Recorded]) -> set[datetime]:
         months = {}
         for event in events:
             occurrence_id = getattr(event.body, "occurrence", None)
@@ -195,195 +197,7 @@ class Projector:
         return set(months.values())
 
 
-async def make_partitions(conn: Connection, slots: Iterable[Any]) -> None:
-    """Make the occurrences' partitions for the months of these slots, where they are missing."""
-    for slot in sorted(slots):
-        name, ddl = partition_of(slot)
-        if await conn.fetchval("SELECT to_regclass($1)", name) is None:
-            await conn.execute(ddl)
-
-
-async def read_prior(conn: Connection, fold: Fold, events: Sequence[Recorded]) -> None:
-    """Give the fold the stored rows that these events change."""
-    schedules: set[UUID] = set()
-    asked: set[UUID] = set()
-    occurrences: set[UUID] = set()
-    created: set[UUID] = set()
-    changed: set[UUID] = set()
-    for event in events:
-        body = event.body
-        topic = body.name
-        if topic.startswith("occurrence."):
-            schedules.add(family(event))
-            # Version 1 has no prior row, unless somebody triggered it.
-            if event.version > 1 or getattr(body, "origin", None) == "trigger":
-                occurrences.add(event.stream)
-        elif topic.startswith("schedule."):
-            if event.version == 1:
-                created.add(event.stream)
-            else:
-                asked.add(event.stream)
-                if isinstance(body, ScheduleChanged):
-                    changed.add(event.stream)
-    wanted = (schedules | asked) - created
-    if wanted:
-        for record in await conn.fetch(_SQL["prior_standings"], list(wanted)):
-            fold.standings[record["id"]] = standing = standing_of(record)
-            fold.slot_before[standing.id] = standing.due_facts
-    if changed:
-        for record in await conn.fetch(_SQL["prior_timings"], list(changed)):
-            fold.timings[record["id"]] = _TIMING.validate_json(record["timing"])
-    if occurrences:
-        ids = list(occurrences)
-        for record in await conn.fetch(_SQL["prior_occurrences"], ids, [slot_of(id_) for id_ in ids]):
-            fold.occurrences[record["id"]] = occurrence_of(record)
-    waiting_of = [id_ for id_ in asked if id_ in fold.standings and fold.standings[id_].open]
-    if occurrences or waiting_of:
-        for record in await conn.fetch(_SQL["prior_due"], list(occurrences), waiting_of):
-            row = due_row(record)
-            fold.due_before[row.key] = row
-
-
-async def write(conn: Connection, fold: Fold) -> list[DueChange]:
-    """Write what the fold changed; gives the changes of the due index."""
-    standings = [row for id_, row in fold.standings.items() if id_ in fold.touched]
-    occurrences = [row for id_, row in fold.occurrences.items() if id_ in fold.touched]
-    if fold.schedules:
-        await conn.execute(_SQL["write_schedules"], *_columns(fold.schedules.values()))
-        await _write_tags(conn, fold)
-    if standings:
-        await conn.execute(_SQL["write_standings"], *_columns(map(_standing_columns, standings)))
-    if occurrences:
-        await conn.execute(_SQL["write_occurrences"], *_columns(map(_occurrence_columns, occurrences)))
-    changes = _due_changes(fold, standings, occurrences)
-    rows = [change.due for change in changes if change.due is not None]
-    if rows:
-        await conn.execute(_SQL["write_due"], *_columns(map(_due_columns, rows)))
-    gone = [change.key for change in changes if change.due is None]
-    if gone:
-        await conn.execute(_SQL["clear_due"], gone)
-    for name, values in (
-        ("write_recipients", list(fold.recipients.values())),
-        ("issue_keys", fold.keys_issued),
-        ("rotate_keys", fold.keys_rotated),
-        ("revoke_keys", fold.keys_revoked),
-    ):
-        if values:
-            await conn.execute(_SQL[name], *_columns(values))
-    return changes
-
-
-async def _write_tags(conn: Connection, fold: Fold) -> None:
-    changed = [id_ for id_ in fold.tags if fold.standings[id_].version > 1]
-    if changed:
-        await conn.execute(_SQL["clear_tags"], changed)
-    tags = [
-        (fold.standings[id_].tenant, tag, fold.standings[id_].created_at, id_)
-        for id_, tags in fold.tags.items()
-        for tag in tags
-    ]
-    if tags:
-        await conn.execute(_SQL["write_tags"], *_columns(tags))
-
-
 async def _park(conn: Connection, events: Sequence[tuple[Recorded, str | None]]) -> None:
     if events:
         rows = [(family(e), e.position, e.stream, e.version, e.meta.tenant, e.body.name, error) for e, error in events]
-        await conn.execute(_SQL["park"], *_columns(rows))
-
-
-def _due_changes(fold: Fold, standings: list[Standing], occurrences: list[Occurrence]) -> list[DueChange]:
-    before = fold.due_before
-    changes = [
-        DueChange("slot", standing.id, standing.due())
-        for standing in standings
-        if standing.due_facts != fold.slot_before.get(standing.id)
-    ]
-    for row in occurrences:
-        due = row.due(fold.standings[row.schedule])
-        if due != before.get(row.id):
-            changes.append(DueChange("occurrence", row.id, due))
-    for key, prior in before.items():
-        # Waits on untouched, under a schedule that a client touched.
-        if key not in fold.touched:
-            due = fold.standings[prior.schedule].waiting(prior)
-            if due != prior:
-                changes.append(DueChange("occurrence", key, due))
-    return changes
-
-
-def _columns(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    return list(zip(*rows, strict=True))
-
-
-def _standing_columns(row: Standing) -> tuple[Any, ...]:
-    slot = row.slot
-    return (
-        row.id,
-        row.tenant,
-        row.shard,
-        row.recipient_ref,
-        row.recurring,
-        row.priority,
-        row.status,
-        row.phase,
-        row.version,
-        slot and slot.local,
-        slot and slot.fold,
-        row.number,
-        row.due_at,
-        row.plan,
-        row.zone,
-        row.recipient_zone,
-        row.skipped,
-        row.open,
-        row.one_off,
-        row.fired,
-        row.missed,
-        row.created_at,
-        row.updated_at,
-        row.cancelled_at,
-        row.executed_at,
-        row.failure_reason,
-        row.position,
-    )
-
-
-def _occurrence_columns(row: Occurrence) -> tuple[Any, ...]:
-    to = row.missed_to
-    return (
-        row.id,
-        slot_of(row.id),
-        row.slot.fold,
-        row.number,
-        row.tenant,
-        row.shard,
-        row.schedule,
-        row.recipient_ref,
-        row.priority,
-        row.origin,
-        row.status,
-        row.reason,
-        row.version,
-        row.attempts,
-        row.owner,
-        row.due_at,
-        row.wake_at,
-        row.claimed_at,
-        row.ended_at,
-        row.late_ms,
-        row.duration_ms,
-        row.plan,
-        row.recipient_zone,
-        row.last_failure,
-        row.response,
-        row.reported,
-        row.missed_count,
-        to and to.local,
-        to and to.fold,
-        row.position,
-    )
-
-
-def _due_columns(row: DueRow) -> tuple[Any, ...]:
-    return (*row[:10], row.slot.local, row.slot.fold, *row[11:])
+        await conn.execute(_SQL["park"], *columns(rows))

@@ -14,8 +14,9 @@ CREATE TABLE positions (
 
 INSERT INTO positions (projection, shard, position) SELECT 'core', shard, 0 FROM generate_series(-1, 63) AS shard;
 
--- Which text of this file and which rules of the projector filled these tables.
-CREATE TABLE built_by (fingerprint text NOT NULL);
+-- Which text of this file and which rules of the projector filled these tables; and which copy this is, so that a feeder
+-- notices when a rebuild has put another one in its place.
+CREATE TABLE built_by (fingerprint text NOT NULL, copy uuid NOT NULL DEFAULT gen_random_uuid());
 
 -- What clients asked for: written when they ask, untouched when it fires.
 CREATE TABLE schedules (

@@ -2,6 +2,10 @@
 -- How far this projection has come, per shard.
 SELECT shard, position FROM positions WHERE projection = $1;
 
+-- name: copy
+-- Which copy of the read models this is.
+SELECT copy FROM built_by;
+
 -- name: parked_families
 -- What must queue behind an event that could not be applied.
 SELECT DISTINCT family FROM parked;
@@ -13,7 +17,7 @@ WITH wanted AS (
     SELECT p.shard, n.next FROM positions AS p
     JOIN unnest($2::smallint[], $3::bigint[], $4::bigint[]) AS n (shard, old, next)
         ON p.shard = n.shard AND p.position = n.old
-    WHERE p.projection = $1
+    WHERE p.projection = $1 AND EXISTS (SELECT FROM built_by AS b WHERE b.copy = $6)
     ORDER BY p.shard
     FOR UPDATE OF p
 ), moved AS (

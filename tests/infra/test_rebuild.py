@@ -132,3 +132,24 @@ async def test_one_rebuild_at_a_time(store: PostgresEventStore, database: Databa
     with pytest.raises(rb.RebuildRunning):
         await rb.rebuild(database.owner_dsn)
     await conn.close()
+
+
+async def test_the_feeder_takes_up_the_new_copy(store: PostgresEventStore, database: Database) -> None:
+    """What was parked for a reason that is gone stands in the new copy; the feeder begins anew and parks it no more."""
+    told, heard = Told(), Heard()
+    conn = await connect(database)
+    await conn.execute("ALTER TABLE schedules ADD CONSTRAINT bad CHECK (recipient <> 'user-17')")
+    schedule = told.created(1)
+    await append(store, told)
+    async with feeding(store, database.owner_dsn, heard) as feed:
+        await heard.until(1)
+        assert feed.parked == {schedule}
+        report = await rb.rebuild(database.owner_dsn)
+        assert "parked" in report.differing
+        told.claimed(schedule)
+        await append(store, told, 1)
+        await heard.until(2)
+        await heard.resets(2)
+        assert feed.parked == frozenset()
+        assert await conn.fetchval("SELECT status FROM standings") == "executing"
+    await conn.close()

@@ -15,20 +15,18 @@ from horae.domain import schedule as s
 from horae.infra.rebuild import checksums
 from horae.projections.due import DueRow, get_due, load_horizon
 from horae.projections.projector import Projector
+from tests.projections.conftest import empty
 from tests.projections.histories import World, worlds
 
 if TYPE_CHECKING:
     from horae.projections.schema import Connection
 
-REAL_DATABASE = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+REAL_DATABASE = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 async def forget(conn: Connection) -> Projector:
-    """Empty the read models, as a feeder at position 0 finds them."""
-    await conn.execute(
-        "TRUNCATE schedules, schedule_tags, standings, occurrences, due, recipients, api_keys, parked; "
-        "UPDATE positions SET position = 0"
-    )
+    """Begin again."""
+    await empty(conn)
     projector = Projector()
     await projector.load(conn)
     return projector

@@ -166,6 +166,8 @@ async def test_open_claims_are_found_by_their_owner(conn: Connection) -> None:
 @pytest.mark.covers("PRF-28", "DAT-14.01", "PRF-11")
 async def test_occurrences_lie_in_partitions_by_the_month_of_their_slot(conn: Connection) -> None:
     """A month is its slots from the first day up to the next month, which is not in it; a look-up by id reads one."""
+    for month in ("2026_11", "2026_12", "2027_01"):
+        await conn.execute(f"DROP TABLE IF EXISTS occurrences_{month}")
     told = Told()
     schedule = told.created()
     slots = [
