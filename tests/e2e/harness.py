@@ -135,8 +135,8 @@ class Service:
         found = {"supervisor": self.pid}
         for pid in descendants(self.pid):
             words = _command(pid)
-            if words[-1:] in (["api"], ["worker"]):
-                found[words[-1]] = pid
+            if len(words) == 5 and words[2] == "horae.infra.processes.child":
+                found[words[3]] = pid
             elif words and words[0].endswith("/postgres"):
                 found["postgres"] = pid
             else:
