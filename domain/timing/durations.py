@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
@@ -50,7 +51,15 @@ def parse_span(text: object) -> Span:
     """Read an ISO 8601 duration, years and months included. Raises ValueError that says what a right one looks like."""
     if isinstance(text, Span):
         return text
-    match = _ISO.fullmatch(text) if isinstance(text, str) else None
+    if not isinstance(text, str):
+        raise ValueError(f"{text!r} is not a duration; {_EXAMPLES}")
+    return _parse_text(text)
+
+
+# Every event of a schedule holds the same few durations.
+@lru_cache(maxsize=1024)
+def _parse_text(text: str) -> Span:
+    match = _ISO.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a duration; {_EXAMPLES}")
     part = {name: value or "0" for name, value in match.groupdict().items()}
