@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import datetime
 from pathlib import Path
 
 import typer
 
+from horae.domain.key import Scope
 from horae.infra.cli.client import ApiKey, AsJson, Data, Url, connect
 from horae.infra.cli.output import say, show_json, table
 from horae.infra.processes.installation import Installation
@@ -46,9 +49,15 @@ def issue(
     url: str | None = Url,
     api_key: str | None = ApiKey,
     data: Path | None = Data,
+    tenant: str | None = typer.Option(
+        None, "--tenant", help="Of this tenant, new or not: for operators, who have the data folder or the DSN."
+    ),
     as_json: bool = AsJson,
 ) -> None:
     """Make a key; its text is shown now and never again."""
+    if tenant is not None:
+        _show_new(_of_tenant(tenant, label, scope, expires_at, data), as_json)
+        return
     body = {"label": label, "scope": scope} | ({"expires_at": expires_at} if expires_at else {})
     with connect(url, api_key, data) as api:
         _show_new(api.post("/v1/keys", body), as_json)
@@ -102,6 +111,20 @@ def signing_secret(
         show_json({"tenant": tenant, "signing_secret": secret})
     else:
         print(secret)
+
+
+def _of_tenant(tenant: str, label: str, scope: str, expires_at: str | None, data: Path | None) -> dict[str, object]:
+    from horae.infra.processes.alone import issue_tenant_key
+
+    try:
+        until = None if expires_at is None else datetime.fromisoformat(expires_at)
+        if until is not None and until.tzinfo is None:
+            raise ValueError(f"{expires_at} has no offset; write 2027-01-01T00:00:00Z")
+        wanted = Scope(scope)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    settings = load({"data": data}).settings
+    return asyncio.run(issue_tenant_key(settings, tenant, label=label, scope=wanted, expires_at=until))
 
 
 def _show_new(answer: dict[str, object], as_json: bool) -> None:

@@ -72,6 +72,7 @@ def _told(error: Exception) -> tuple[str, str | None] | None:
     from horae.infra.cli.client import Refused
     from horae.infra.postgres import ClusterError, MigrationError
     from horae.infra.processes.installation import InUseError
+    from horae.infra.rebuild import RebuildRunning
     from horae.infra.setting_sources import SettingsError
 
     match error:
@@ -79,7 +80,7 @@ def _told(error: Exception) -> tuple[str, str | None] | None:
             return error.text, error.hint
         case HoraeError():
             return (f"{error.field}: {error.message}" if error.field else error.message), error.hint
-        case SettingsError() | InUseError() | ClusterError() | MigrationError():
+        case SettingsError() | InUseError() | ClusterError() | MigrationError() | RebuildRunning():
             return str(error), None
         case httpx.TransportError():
             url = error.request.url

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from pathlib import Path
 
 import typer
 
 from horae.infra import logging
-from horae.infra.cli.output import say, show_json
+from horae.infra.cli.output import say, show_json, table
 from horae.infra.settings import load
 
 
@@ -27,9 +28,12 @@ def rebuild(
     logging.configure(loaded.settings.log_level, loaded.settings.log_format, "rebuild")
     from horae.infra.processes.alone import rebuild_read_models
 
-    result = asyncio.run(rebuild_read_models(loaded.settings, embedded=dsn is None))
+    report = asyncio.run(rebuild_read_models(loaded.settings, embedded=dsn is None))
     if as_json:
-        show_json(result)
-    else:
-        for name, value in result.items():
-            say(f"{name}  {value}")
+        show_json(dataclasses.asdict(report))
+        return
+    say(f"Rebuilt from {report.events} events, up to position {report.position}.")
+    words = {True: "as before", False: "differed: mended", None: "not compared"}
+    table(("table", "rows", "against the live copy"), [(t.table, t.rows, words[t.same]) for t in report.tables])
+    if report.parked:
+        say(f"{report.parked} events could not be applied; the log says which and why.", "yellow")

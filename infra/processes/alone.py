@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
+import re
+import secrets
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from pydantic import SecretStr
 
-from horae.infra.postgres import Cluster
+from horae.domain.errors import Invalid
+from horae.domain.key import Scope
+from horae.infra.postgres import Cluster, dsn_of
 from horae.infra.processes.assignment import Assignment
 from horae.infra.processes.installation import Installation, InUseError
 from horae.infra.processes.preparation import prepare
+from horae.infra.rebuild import RebuildReport, rebuild
 from horae.infra.secrets import master_key
 from horae.infra.setting_sources import SettingsError
 from horae.infra.settings import Settings
@@ -41,28 +45,60 @@ def run_worker(settings: Settings) -> int:
     return run(Assignment(complete))
 
 
-async def rebuild_read_models(settings: Settings, *, embedded: bool) -> dict[str, Any]:
-    """Rebuild; of an embedded installation that does not run, its PostgreSQL is started for the while."""
-    from horae.infra.rebuild import rebuild
+#: What a tenant may be called: it appears in logs, metrics and derived secrets.
+_TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_APPLIED_WITHIN_S = 10.0
 
+
+async def issue_tenant_key(
+    settings: Settings, tenant: str, *, label: str, scope: Scope, expires_at: datetime | None = None
+) -> dict[str, Any]:
+    """Issue a key of any tenant, which need not exist before: whoever holds the owner's password runs the installation.
+
+    Needs the running database; with a worker the key works when this answers. Raises `Invalid`.
+    """
+    from horae.commands.context import Call
+    from horae.commands.keys import Keys
+    from horae.infra.clock import SystemClock
+    from horae.infra.eventstore import PostgresEventStore
+    from horae.infra.ids import NewIds
+    from horae.projections.progress import Progress
+
+    if not _TENANT.fullmatch(tenant):
+        raise Invalid(
+            f"{tenant!r} is no name of a tenant.",
+            field="tenant",
+            value=tenant,
+            hint="Use up to 63 small letters, digits, - and _, such as `acme`.",
+        )
+    dsn = dsn_of(Installation(settings.data).postgres) or settings.owner_dsn()
+    progress = Progress(dsn)
+    await progress.start()
+    try:
+        async with PostgresEventStore(dsn, readers=1) as store:
+            keys = Keys(store, SystemClock(), NewIds(), secrets.token_bytes)
+            issued = await keys.issue(Call(tenant=tenant, actor="cli"), label=label, scope=scope, expires_at=expires_at)
+        # Without a worker it works as soon as there is one.
+        await progress.wait(issued.answer.position, _APPLIED_WITHIN_S)
+    finally:
+        await progress.stop()
+    return {"tenant": tenant, "id": str(issued.answer.id), "key": issued.text, "label": label, "scope": scope.value}
+
+
+async def rebuild_read_models(settings: Settings, *, embedded: bool) -> RebuildReport:
+    """Rebuild, while the service runs or not; an embedded PostgreSQL that does not run is started for the while."""
     if not embedded or not (Installation(settings.data).postgres / "data").exists():
-        return _facts(await rebuild(settings.owner_dsn()))
+        return await rebuild(settings.owner_dsn())
     installation = Installation(settings.data)
     try:
         installation.lock()
     except InUseError:
-        raise InUseError(
-            f"`horae run` is running on {installation.folder}. Stop it first; its next start resumes."
-        ) from None
+        return await rebuild(installation.running_dsn())
     cluster = Cluster(installation.postgres)
     with contextlib.ExitStack() as stack:
         stack.callback(cluster.stop)
         await asyncio.to_thread(cluster.start)
-        return _facts(await rebuild(cluster.dsn()))
-
-
-def _facts(result: Any) -> dict[str, Any]:
-    return dataclasses.asdict(result) if dataclasses.is_dataclass(result) else {"result": str(result)}  # type: ignore[arg-type]
+        return await rebuild(cluster.dsn())
 
 
 def _with_key(settings: Settings) -> Settings:
