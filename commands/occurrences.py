@@ -299,7 +299,8 @@ class Occurrences:
 
         async def attempt() -> Answer[o.Occurrence]:
             history = await reader.load(occurrence)
-            state = fold(history)
+            # A caller may give the id of any stream of theirs: a schedule's is not an occurrence's.
+            state = fold(history) if history and isinstance(history[0].body, o.OccurrenceEvent) else None
             if state is None:
                 raise NotFound(
                     "There is no such occurrence, or it has not begun yet.",
