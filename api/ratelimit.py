@@ -34,23 +34,38 @@ class Allowance:
         ]
 
 
+#: Requests are paid for in lots of this share of the limit, so that generous limits cost next to nothing per request.
+_LOTS = 10_000
+
+
 class RateLimiter:
     """At most `requests` per `window_s` seconds and key; 0 requests means no limit at all."""
 
     def __init__(self, requests: int, window_s: int) -> None:
         self.requests = requests
         self.window_s = window_s
+        self._lot = max(1, requests // _LOTS)
         self._item = RateLimitItemPerSecond(requests, window_s)
         self._window = SlidingWindowCounterRateLimiter(MemoryStorage())
+        #: Key -> requests paid for and not used yet, what is left besides, and when the window is fresh again.
+        self._paid: dict[str, tuple[int, int, float]] = {}
 
     def take(self, key: str) -> Allowance | None:
         """Count one request of `key`; None when there is no limit."""
         if not self.requests:
             return None
-        allowed = self._window.hit(self._item, key)
-        reset_at, remaining = self._window.get_window_stats(self._item, key)
-        reset_s = max(0, math.ceil(reset_at - _wall_s()))
-        return Allowance(allowed, self.requests, remaining, reset_s)
+        paid, left, reset_at = self._paid.get(key, (0, 0, 0.0))
+        allowed = paid > 0
+        if not allowed:
+            lot = self._lot if self._window.hit(self._item, key, cost=self._lot) else 0
+            if not lot and self._lot > 1:
+                lot = int(self._window.hit(self._item, key))
+            allowed, paid = lot > 0, lot
+            stats = self._window.get_window_stats(self._item, key)
+            reset_at, left = stats.reset_time, stats.remaining
+        paid -= allowed
+        self._paid[key] = paid, left, reset_at
+        return Allowance(allowed, self.requests, left + paid, max(0, math.ceil(reset_at - _wall_s())))
 
 
 def _wall_s() -> float:

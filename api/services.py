@@ -100,7 +100,5 @@ class Services:
     settings: ApiSettings = field(default_factory=ApiSettings)
     #: Further components for /readyz, such as "executor": the worker's heartbeat.
     checks: Mapping[str, Check] = field(default_factory=dict)
-    #: The worker's instruments in Prometheus' text format, which /metrics appends to its own.
-    worker_metrics: Callable[[], Awaitable[str]] | None = None
     #: The worker's instruments in Prometheus' text format, for /metrics; empty while no worker works.
     worker_metrics: Callable[[], Awaitable[str]] | None = None

@@ -47,8 +47,6 @@ async def get_metrics(request: Request) -> Response:
             metrics.standings(await queries.count_standings(conn))
             metrics.backlog(await due.backlog(conn, services.clock.now()))
         worker = await services.worker_metrics() if services.worker_metrics else ""
-        if services.worker_metrics is not None:
-            workers = await services.worker_metrics()
         metrics.lag.set(max(0, await services.store.head() - services.progress.applied))
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, HoraeError):
         metrics.forget_installation()

@@ -39,6 +39,9 @@ async def test_a_provider_reports_a_delivery(world: World) -> None:
     assert (reported["status"], reported["detail"]) == ("bounced", {"code": "5.1.1"})
     assert "`bounced`" in (await world.get(f"{path}/explain"))["story"][-1]
     assert (await world.other.post(f"{path}/callbacks", json=body)).status_code == 404
+    schedule = str(attempt.schedule.id)
+    assert (await world.client.post(f"/v1/occurrences/{schedule}/callbacks", json=body)).status_code == 404
+    assert (await world.client.get(f"/v1/occurrences/{schedule}/explain")).status_code == 404
 
 
 async def test_a_dead_letter_is_listed_and_replayed(world: World) -> None:

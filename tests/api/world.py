@@ -21,18 +21,15 @@ from horae.commands.keys import Keys
 from horae.commands.occurrences import Attempt, Occurrences
 from horae.commands.recipients import Recipients
 from horae.commands.schedules import Schedules
-from horae.domain import timing as t
 from horae.domain.delivery import Failure
-from horae.domain.errors import Unavailable
 from horae.domain.key import Scope
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.ids import NewIds
 from horae.infra.secrets import Refs
+from horae.infra.standing import ReadModelStanding
 from horae.projections.due import load_horizon
 from horae.projections.progress import Progress
-from horae.projections.queries import current_slot, list_occurrences
 from horae.projections.schema import connect, create_pool, install
-from horae.projections.tenancy import tenant_connection
 from horae.streams.feed import Feed
 from tests.fixtures.postgres import Database
 
@@ -55,29 +52,6 @@ class SettableClock:
 
     def now(self) -> datetime:
         return self.instant
-
-
-@dataclass
-class ReadModels:
-    """Where series stand and what is out, asked of the read models."""
-
-    services: Any = None
-
-    async def current(self, tenant: str, schedule: UUID, schedule_version: int) -> t.Next | None:
-        for _ in range(50):
-            applied = self.services.progress.applied
-            async with tenant_connection(self.services.pool, tenant) as conn:
-                pointer = await current_slot(conn, tenant, schedule)
-            if pointer is not None and pointer.version >= schedule_version:
-                return pointer.next
-            await self.services.progress.wait(applied + 1, 1)
-        raise Unavailable("the read models are behind")
-
-    async def executing(self, tenant: str, schedule: UUID, position: int) -> list[UUID]:
-        await self.services.progress.wait(position, 10)
-        async with tenant_connection(self.services.pool, tenant) as conn:
-            page = await list_occurrences(conn, tenant, schedule, status=("executing", "retrying"))
-        return [row.id for row in page.items]
 
 
 @dataclass
@@ -174,9 +148,9 @@ async def make_world(database: Database, settings: ApiSettings | None = None, **
         await progress.start()
         stack.push_async_callback(progress.stop)
         clock, real_clock, ids, refs = SettableClock(), SettableClock(), NewIds(), Refs(b"k" * 32)
-        recipients, read_models = Recipients(store, clock, ids, refs), ReadModels()
+        recipients, standing = Recipients(store, clock, ids, refs), ReadModelStanding(pool, progress, store)
         built = Services(
-            schedules=Schedules(store, clock, ids, refs, read_models, read_models, recipients),
+            schedules=Schedules(store, clock, ids, refs, standing, standing, recipients),
             occurrences=Occurrences(store, clock, ids),
             recipients=recipients,
             keys=Keys(store, real_clock, ids, secrets.token_bytes),
@@ -190,7 +164,6 @@ async def make_world(database: Database, settings: ApiSettings | None = None, **
             settings=settings or ApiSettings(),
         )
         built = replace(built, **services)
-        read_models.services = built
         keys = [await new_key(built, tenant, Scope.ADMIN) for tenant in (ACME, GLOBEX)]
         world = World(built, create_app(built), clock, real_clock, database.owner_dsn, *keys)
         world.client = await stack.enter_async_context(world.client_for(world.key))
