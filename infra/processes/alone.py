@@ -11,6 +11,7 @@ import re
 import secrets
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -93,7 +94,10 @@ async def rebuild_read_models(settings: Settings, *, embedded: bool) -> RebuildR
     try:
         installation.lock()
     except InUseError:
-        return await rebuild(installation.running_dsn())
+        dsn = dsn_of(installation.postgres)
+        if dsn is None:
+            raise
+        return await rebuild(dsn)
     cluster = Cluster(installation.postgres)
     with contextlib.ExitStack() as stack:
         stack.callback(cluster.stop)

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import secrets
 import socket
 from pathlib import Path
 from typing import TextIO
 
-from horae.infra.postgres import DATABASE, OWNER_ROLE
 from horae.infra.secrets import write_private
 from horae.infra.setting_sources import SettingsError
 
@@ -72,15 +70,6 @@ class Installation:
         file.write(f"{os.getpid()}\n")
         file.flush()
         self._lock = file
-
-    def running_dsn(self) -> str:
-        """The owner's connection URI of the server that somebody runs on this folder. Raises `InUseError`."""
-        try:
-            password = json.loads((self.postgres / "secrets.json").read_text())[OWNER_ROLE]
-            port = int((self.postgres / "port").read_text())
-        except (OSError, ValueError, KeyError):
-            raise InUseError(f"{self.folder} is in use, and its database is not up yet. Try again.") from None
-        return f"postgresql://{OWNER_ROLE}:{password}@127.0.0.1:{port}/{DATABASE}"
 
     def api_key(self, given: str | None) -> tuple[str, bool]:
         """The key of the tenant `default`, and whether it was made just now; kept for the CLI and the next start."""

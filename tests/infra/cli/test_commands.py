@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from horae.infra.setting_sources import named
 from horae.infra.settings import Settings
 
 Outcome = tuple[int, str, str]
+Horae = Callable[..., Outcome]
 
 
 @pytest.fixture
-def horae(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+def horae(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Horae:
     """Runs a command line in an empty folder: exit code, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
     for field in Settings.model_fields.values():
@@ -35,7 +37,7 @@ def horae(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Captur
     return run
 
 
-def test_the_help_names_every_command(horae) -> None:  # type: ignore[no-untyped-def]
+def test_the_help_names_every_command(horae: Horae) -> None:
     """Whichever module a command lives in."""
     code, out, _ = horae("--help")
     assert code == 0
@@ -44,7 +46,7 @@ def test_the_help_names_every_command(horae) -> None:  # type: ignore[no-untyped
             assert f" {command} " in out
 
 
-def test_each_command_is_in_the_module_that_it_is_looked_for(horae) -> None:  # type: ignore[no-untyped-def]
+def test_each_command_is_in_the_module_that_it_is_looked_for(horae: Horae) -> None:
     """A command is found although only its own module is imported."""
     for commands in cli.GROUPS.values():
         for command in commands:
@@ -52,8 +54,8 @@ def test_each_command_is_in_the_module_that_it_is_looked_for(horae) -> None:  # 
 
 
 def test_config_shows_values_and_origins_with_secrets_masked(
-    horae,
-    monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
+    horae: Horae,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Everything effective, and nothing that must not be seen."""
     monkeypatch.setenv("ENCRYPTION_KEY", "ab" * 32)
@@ -67,7 +69,7 @@ def test_config_shows_values_and_origins_with_secrets_masked(
     assert "abab" not in out + horae("config")[1]
 
 
-def test_preview_marks_the_shifted_slot(horae) -> None:  # type: ignore[no-untyped-def]
+def test_preview_marks_the_shifted_slot(horae: Horae) -> None:
     """02:30 on the day on which clocks go forward is 03:30, and says so."""
     arguments = ("--cron", "30 2 * * *", "--zone", "Europe/Berlin", "--after", "2027-03-27T12:00:00Z", "-n", "2")
     code, out, _ = horae("preview", *arguments)
@@ -79,7 +81,7 @@ def test_preview_marks_the_shifted_slot(horae) -> None:  # type: ignore[no-untyp
     assert "gap" not in normal
 
 
-def test_preview_marks_doubled_and_skipped_slots(horae) -> None:  # type: ignore[no-untyped-def]
+def test_preview_marks_doubled_and_skipped_slots(horae: Horae) -> None:
     """Both passings of a repeated hour when asked for, and what a gap swallows."""
     doubled = '{"kind": "every", "cron": "30 2 * * *", "zone": "Europe/Berlin", "overlap": "both", "gap": "skip"}'
     _, out, _ = horae("preview", doubled, "--after", "2027-10-30T12:00:00Z", "-n", "2")
@@ -88,7 +90,7 @@ def test_preview_marks_doubled_and_skipped_slots(horae) -> None:  # type: ignore
     assert "not sent" in out
 
 
-def test_preview_as_json_is_what_the_api_would_say(horae) -> None:  # type: ignore[no-untyped-def]
+def test_preview_as_json_is_what_the_api_would_say(horae: Horae) -> None:
     """For programs: slots with due instants and reasons."""
     code, out, _ = horae("preview", "--every", "6 hours", "--after", "2027-01-01T00:00:00Z", "-n", "3", "--json")
     assert code == 0
@@ -108,7 +110,7 @@ def test_preview_as_json_is_what_the_api_would_say(horae) -> None:  # type: igno
         (("list", "--api-key", "hk_some", "--url", "http://127.0.0.1:9"), "Is `horae run` running?"),
     ],
 )
-def test_errors_leave_with_1_and_say_what_to_do(horae, arguments: tuple[str, ...], words: str) -> None:  # type: ignore[no-untyped-def]
+def test_errors_leave_with_1_and_say_what_to_do(horae: Horae, arguments: tuple[str, ...], words: str) -> None:
     """On standard error, without a traceback."""
     code, out, err = horae(*arguments)
     assert code == 1
@@ -117,13 +119,13 @@ def test_errors_leave_with_1_and_say_what_to_do(horae, arguments: tuple[str, ...
     assert "Traceback" not in err
 
 
-def test_wrong_usage_leaves_with_2(horae) -> None:  # type: ignore[no-untyped-def]
+def test_wrong_usage_leaves_with_2(horae: Horae) -> None:
     """As the shell's own commands do."""
     assert horae("preview")[0] == 2
     assert horae("preview", "not json")[0] == 2
 
 
-def test_the_signing_secret_needs_no_service(horae, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_signing_secret_needs_no_service(horae: Horae, tmp_path: Path) -> None:
     """It is derived from the master key, the same each time."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "master-key").write_text("cd" * 32)
