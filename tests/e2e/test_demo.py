@@ -1,0 +1,26 @@
+"""`make demo` as a user runs it: it compares by itself, so its exit code is the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from examples import demo
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(600)
+@pytest.mark.covers("INT-05", "SCH-06", "ACC-03")
+async def test_the_demo_finds_no_difference() -> None:
+    """Ten thousand rows in, a month of virtual time, and every due slot released once, none besides."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(Path(demo.__file__)), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    out, _ = await process.communicate()
+    text = out.decode(errors="replace")
+    assert process.returncode == 0, text
+    assert "✗" not in text
+    assert text.count("✓") == 8
