@@ -96,7 +96,11 @@ class OpenClaim:
 
 async def get_occurrence(conn: Connection, tenant: str, occurrence: UUID) -> OccurrenceRow | None:
     """None if the tenant has no such occurrence, or nothing has become of its slot yet."""
-    record = await conn.fetchrow(_SQL["get_occurrence"], tenant, occurrence, slot_of(occurrence))
+    try:
+        slot = slot_of(occurrence)
+    except OverflowError:  # no id of ours: it begins with a time that no calendar has
+        return None
+    record = await conn.fetchrow(_SQL["get_occurrence"], tenant, occurrence, slot)
     return None if record is None else _occurrence(record)
 
 

@@ -49,7 +49,11 @@ def decode(order: str, cursor: str | None) -> Keyset | None:
         found, at, id_ = raw
         if found != order:
             raise ValueError(found)
-        return Keyset(datetime.fromisoformat(at), UUID(id_))
+        place = datetime.fromisoformat(at)
+        # Slots are naive local times, everything else is an instant.
+        if (place.tzinfo is None) != (order == "slot"):
+            raise ValueError(at)
+        return Keyset(place, UUID(id_))
     except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError):
         raise Invalid(
             "The cursor does not belong to this list.",
