@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -172,7 +173,7 @@ async def test_nothing_that_is_sent_is_a_server_error(database: Database) -> Non
         ]
         loop_safe: list[tuple[str, str, bytes]] = []
 
-        @settings(max_examples=150, database=None)
+        @settings(max_examples=200, database=None)
         @given(
             st.sampled_from(paths),
             _VALUES | st.builds(lambda path, value: at(dict(DAILY), path, value), st.sampled_from(_PATHS), _VALUES),
@@ -198,3 +199,49 @@ class _Ids(dict[str, str]):
 
     def __missing__(self, key: str) -> str:
         return self._value
+
+
+_ODD: list[str] = [
+    "",
+    "-1",
+    "0",
+    "1",
+    "99999999999999999999",
+    "true",
+    "9999-12-31T23:59:59Z",
+    "0001-01-01T00:00:00",
+    "\ud7ff",
+    "%00",
+]
+_ODD_IDS = [
+    "ffffffff-ffff-8fff-bfff-ffffffffffff",
+    "00000000-0000-0000-0000-000000000000",
+    "x",
+    "%00",
+    "a%2Fb",
+    "é" * 300,
+]
+_CURSORS = [
+    base64.urlsafe_b64encode(json.dumps(cursor).encode()).decode().rstrip("=")
+    for order in ("created", "due", "slot", "ended_at", "timeline_asc", "keys")
+    for at in ("2027-01-01T00:00:00", "2027-01-01T00:00:00+00:00", "0001-01-01T00:00:00+00:00", "x", 7)
+    for cursor in ([order, at, "00" * 16],)
+]
+
+
+async def test_no_query_is_a_server_error(world: World) -> None:
+    """Odd ids, odd values of every documented parameter and forged cursors are answered or refused, never a 5xx."""
+    created = await world.create()
+    for path, methods in world.app.openapi()["paths"].items():
+        if "get" not in methods or path == "/v1/events":
+            continue
+        for odd in _ODD_IDS if "{" in path else []:
+            answer = await world.client.get(path.format_map(_Ids(odd)))
+            assert answer.status_code < 500, (path, odd, answer.text)
+        for parameter in methods["get"].get("parameters", []):
+            if parameter["in"] != "query" or parameter["name"] == "min_position":
+                continue
+            for odd in _CURSORS if parameter["name"] == "cursor" else _ODD:
+                params = {parameter["name"]: odd}
+                answer = await world.client.get(path.format_map(_Ids(created["id"])), params=params)
+                assert answer.status_code < 500, (path, params, answer.text)
