@@ -20,8 +20,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from tests.crash.load import Acknowledged, Load
 from tests.e2e.conftest import MakeService
+from tests.e2e.crash.load import Acknowledged, Load
 from tests.e2e.harness import Service, ended
 from tests.e2e.receiver import Received, Receiver
 
