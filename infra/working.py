@@ -24,9 +24,9 @@ from horae.infra.eventstore import PostgresEventStore
 from horae.infra.heartbeat import Beat, beat_on
 from horae.infra.ids import NewIds
 from horae.infra.incarnation import Incarnation, Lives
-from horae.infra.processes.watchdog import watch_progress
 from horae.infra.secrets import Refs
 from horae.infra.settings import Settings
+from horae.infra.watchdog import watch_progress
 from horae.projections import schema
 from horae.streams.auditor import Auditor, AuditorConfig
 from horae.streams.channels import Channels

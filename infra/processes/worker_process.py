@@ -17,8 +17,8 @@ from horae.infra import logging
 from horae.infra.incarnation import Incarnation
 from horae.infra.processes.assignment import Assignment
 from horae.infra.processes.lifeline import new_loop, run_until, stop_requested
-from horae.infra.processes.watchdog import Stuck, watch_loop
 from horae.infra.settings import Settings
+from horae.infra.watchdog import Stuck, watch_loop
 from horae.infra.working import open_work
 
 #: Exit code of a worker that found itself stuck: to be started anew.
