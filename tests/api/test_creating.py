@@ -11,7 +11,7 @@ from horae.api.models.schedules import CREATE_EXAMPLES
 from tests.api.world import DAILY, LOG_NOW, World
 
 
-@pytest.mark.covers("SCH-07", "API-05", "LIF-13")
+@pytest.mark.covers("SCH-07", "LIF-13")
 async def test_a_created_schedule_can_be_read_by_its_position(world: World) -> None:
     """POST answers id, version, position and the next instant; GET with that position shows the same schedule."""
     answer = await world.client.post("/v1/schedules", json=DAILY)
@@ -56,7 +56,7 @@ async def test_the_same_request_under_a_key_gets_the_first_answer(world: World) 
     assert other.json()["field"] == "Idempotency-Key"
 
 
-@pytest.mark.covers("LIF-10", "LIF-14")
+@pytest.mark.covers("LIF-14")
 async def test_lists_filter_and_page(world: World) -> None:
     """Filters hold together; cursors walk every item once, newest first."""
     made = [await world.create(tags=["a", f"n{n}"], priority=1 + n % 2) for n in range(5)]
@@ -88,7 +88,6 @@ async def test_as_of_reads_the_past(world: World) -> None:
     assert (await world.client.get(path, params={"as_of": "yesterday"})).json()["field"] == "as_of"
 
 
-@pytest.mark.covers("SEC-02", "API-06")
 async def test_another_tenants_schedule_does_not_exist(world: World) -> None:
     """Every operation on another tenant's id answers exactly like one on an id that nobody has."""
     created = await world.create()

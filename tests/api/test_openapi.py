@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from pydantic import BaseModel, TypeAdapter
 
 from horae.api import openapi
@@ -20,7 +19,6 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
             yield method, path, operation
 
 
-@pytest.mark.covers("API-01", "API-05")
 async def test_every_operation_documents_its_errors_scope_and_answer(world: World) -> None:
     """Behind a key: 401, 403, 404, 422, 429 as problems, the scope, and a 2xx with a schema; POSTs their repeat key."""
     document = (await world.client.get("/openapi.json")).json()

@@ -13,7 +13,7 @@ from tests.api.world import DAILY, LOG_NOW, NOW, World, make_world
 from tests.fixtures.postgres import Database
 
 
-@pytest.mark.covers("OBS-05", "OBS-08", "OBS-10")
+@pytest.mark.covers("OBS-08", "OBS-10")
 async def test_readiness_names_every_component(world: World) -> None:
     """Database with response time and pool, projection with its lag; time, uptime and version; no key is needed."""
     async with world.client_for(None) as nobody:
