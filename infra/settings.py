@@ -141,7 +141,7 @@ class Settings(BaseSettings):
     ] = Field(100, ge=30, le=10_000, description="Connections that API and worker together may hold.")
     postgres_connection_timeout_ms: Annotated[
         int, Named("POSTGRES_CONNECTION_TIMEOUT", "postgres.connectionTimeout", None, ("ENV-12",))
-    ] = Field(30_000, ge=100, description="How long to wait for a connection, in milliseconds.")
+    ] = Field(30_000, ge=100, description="How long work waits for a server that is away, in milliseconds; then 503.")
 
     # --- observation ---
     metrics_enabled: Annotated[

@@ -36,7 +36,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
         virtual = await stack.enter_async_context(VirtualClock(dsn)) if settings.virtual else None
         clock: Clock = virtual or real_clock
-        store = PostgresEventStore(dsn, queue_events=settings.queue_size)
+        store = PostgresEventStore(
+            dsn,
+            queue_events=settings.queue_size,
+            patience_s=settings.postgres_connection_timeout_ms / 1000,
+        )
         await stack.enter_async_context(store)
         connections = max(4, settings.postgres_max_connections // 5)
         pool = await create_pool(dsn, min_size=2, max_size=connections)

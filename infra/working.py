@@ -63,7 +63,11 @@ async def open_work(settings: Settings, incarnation: Incarnation) -> AsyncIterat
         virtual = await stack.enter_async_context(VirtualClock(dsn)) if settings.virtual else None
         stepped = SteppedClock(virtual) if virtual else None
         clock: Clock = stepped or real_clock
-        store = PostgresEventStore(dsn, queue_events=settings.queue_size)
+        store = PostgresEventStore(
+            dsn,
+            queue_events=settings.queue_size,
+            patience_s=settings.postgres_connection_timeout_ms / 1000,
+        )
         await stack.enter_async_context(store)
         pool = await schema.create_pool(dsn, min_size=2, max_size=max(4, settings.postgres_max_connections // 10))
         stack.push_async_callback(pool.close)
