@@ -101,6 +101,11 @@ class Settings(BaseSettings):
     max_concurrent_executions: Annotated[
         int, Named("HORAE_MAX_CONCURRENT_EXECUTIONS", "engine.maxConcurrentExecutions", None, ("CFG-01",))
     ] = Field(1000, ge=1, le=100_000, description="Releases in flight at once.")
+    execution_interval_ms: Annotated[
+        int, Named("SCHEDULING_ENGINE_EXECUTION_INTERVAL", "engine.executionInterval", None, ("ENV-05",))
+    ] = Field(
+        1000, ge=10, le=60_000, description="Longest sleep of the dispatcher without a look at the clock, milliseconds."
+    )
     max_retries: Annotated[int, Named("HORAE_MAX_RETRIES", "engine.retryPolicy.maxRetries", None, ("CFG-03",))] = Field(
         3, ge=0, le=20, description="Retries of a failed release, for schedules whose `delivery` has no `retry`."
     )

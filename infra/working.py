@@ -84,7 +84,9 @@ async def open_work(settings: Settings, incarnation: Incarnation) -> AsyncIterat
         metrics = Metrics(registry)
         source = PostgresDueSource(pool)
         dispatcher = Dispatcher(
-            DispatcherConfig(in_flight=settings.max_concurrent_executions),
+            DispatcherConfig(
+                in_flight=settings.max_concurrent_executions, max_sleep_s=settings.execution_interval_ms / 1000
+            ),
             occurrences,
             clock,
             source,
