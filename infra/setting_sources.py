@@ -21,7 +21,7 @@ FILE_NAME = "scheduling-config.yaml"
 ROOT_KEY = "scheduling"
 FILE_VARIABLE = "HORAE_CONFIG"
 
-#: Keys of the catalogue's file that belong to parts that this version lacks or has fixed: accepted, reported, without effect.
+#: Keys of the catalogue's file for parts that this version lacks or has fixed: accepted, reported, without effect.
 WITHOUT_EFFECT = frozenset(
     {
         "engine.executionTimeoutSeconds",
