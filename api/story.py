@@ -217,6 +217,8 @@ def planned(at: t.Next) -> Iterator[Decision]:
     if plan.branch == "normal":
         yield Decision(code="branch", text="No clock change touches this slot.", facts={"branch": plan.branch})
     for reason in plan.reasons:
+        if reason.code.startswith("zone_from"):
+            continue  # said above
         text = reason.text[:1].upper() + reason.text[1:]
         yield Decision(code=reason.code, text=text if text.endswith(".") else text + ".", facts={"branch": plan.branch})
     if plan.jitter_s and not any(reason.code == "jitter" for reason in plan.reasons):

@@ -154,8 +154,12 @@ async def _results(request: Request, call: Call, items: AsyncIterator[Raw]) -> A
 async def _store(request: Request, call: Call, raws: list[Raw]) -> list[BulkItemShown]:
     judged = [_judge(index, value) for index, value in raws]
     good = [item for item in judged if isinstance(item, BulkItem)]
-    stored = iter(await services_of(request).schedules.bulk_create(call, good))
-    results = (next(stored) if isinstance(item, BulkItem) else item for item in judged)
+    stored = await services_of(request).schedules.bulk_create(call, good)
+    for item, result in zip(good, stored, strict=True):
+        if result.answer is not None and not result.answer.replayed:
+            request.app.state.metrics.created(item.draft)
+    outcomes = iter(stored)
+    results = (next(outcomes) if isinstance(item, BulkItem) else item for item in judged)
     return list(_shown(request, results))
 
 
