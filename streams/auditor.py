@@ -18,7 +18,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from horae.commands.occurrences import fold, fold_schedule, moves_series, sets_pointer
+from horae.commands.candidates import fold, fold_schedule, moves_series, sets_pointer
 from horae.commands.ports import Clock, EventStore
 from horae.domain import timing as t
 from horae.domain.delivery import MAX_TIMEOUT

@@ -18,7 +18,8 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from horae.commands.occurrences import Attempt, Candidate, Occurrences, Rule, Settled
+from horae.commands.candidates import Candidate, Rule
+from horae.commands.occurrences import Attempt, Occurrences, Settled
 from horae.commands.ports import Clock
 from horae.domain.errors import Unavailable
 from horae.projections.due import ALL_SHARDS, DueRow

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from purgatory.domain.model import CLOSED, OPENED, Context
+from purgatory.domain.model import CLOSED, OPENED, Context, HalfOpenedState
 
 from horae.projections.due import DueRow
 from horae.streams.dispatcher.ready import Ready
@@ -25,6 +25,8 @@ class Endpoint:
 
     breaker: Context
     in_flight: int = 0
+    #: When the breaker opened last, by the monotonic clock (the library's own note follows the wall clock's jumps).
+    opened_at: float = 0.0
     parked: Ready = field(default_factory=Ready)
 
     @property
@@ -68,7 +70,7 @@ class Endpoints:
             return False
         if endpoint.breaker.state == OPENED:
             # Its time is over (else the limit were 0): this one tries it out.
-            endpoint.breaker.handle_new_request()
+            endpoint.breaker.set_state(HalfOpenedState())
             self._tell(name, endpoint)
         endpoint.in_flight += 1
         return True
@@ -119,6 +121,7 @@ class Endpoints:
         # The library queues notices for listeners that we do not use.
         endpoint.breaker.messages.clear()
         if endpoint.breaker.state != before:
+            endpoint.opened_at = time.monotonic()
             self._tell(name, endpoint)
         self._free(name, endpoint)
 
@@ -161,8 +164,7 @@ class Endpoints:
 
     def _waits(self, endpoint: Endpoint) -> bool:
         """Is the breaker open, and its time not over?"""
-        opened_at = endpoint.breaker.opened_at
-        return endpoint.breaker.state == OPENED and time.time() <= (opened_at or 0.0) + self._reset_s
+        return endpoint.breaker.state == OPENED and time.monotonic() < endpoint.opened_at + self._reset_s
 
     def _limit(self, endpoint: Endpoint) -> int:
         if endpoint.breaker.state == CLOSED:

@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from horae.commands.occurrences import Attempt, Occurrences, Settled, fold, moves_series, sets_pointer
+from horae.commands.candidates import fold, moves_series, sets_pointer
+from horae.commands.occurrences import Attempt, Occurrences, Settled
 from horae.commands.ports import NOTHING_EXPECTED
 from horae.domain import occurrence as o
 from horae.domain import schedule as s

@@ -14,7 +14,8 @@ from uuid import UUID, uuid4
 import asyncpg
 from prometheus_client import CollectorRegistry
 
-from horae.commands.occurrences import Occurrences, Rule, fold, fold_schedule
+from horae.commands.candidates import Rule, fold, fold_schedule
+from horae.commands.occurrences import Occurrences
 from horae.domain import occurrence as o
 from horae.domain import schedule as s
 from horae.domain import timing as t

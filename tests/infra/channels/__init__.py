@@ -1,0 +1,1 @@
+"""Channels against real files and a real receiver."""

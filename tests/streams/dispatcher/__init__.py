@@ -1,0 +1,1 @@
+"""The dispatcher, piece by piece and whole."""

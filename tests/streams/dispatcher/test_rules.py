@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from horae.commands.occurrences import Candidate, DeferUntil, Drop, Pass, Verdict
+from horae.commands.candidates import Candidate, DeferUntil, Drop, Pass, Verdict
 from horae.domain import timing as t
 from tests.streams.worker import NOON, Worker, at, one_off
 
