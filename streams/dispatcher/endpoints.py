@@ -93,6 +93,8 @@ class Endpoints:
 
     def thirsty(self) -> bool:
         """Is there a spilled endpoint of which little is parked any more?"""
+        if self.parked > self._parked_in_all * 3 // 4:
+            return False
         return any(len(self._of(name).parked) <= self._parked_each // 2 for name in self.spilled)
 
     def park(self, name: str | None, row: DueRow) -> None:
