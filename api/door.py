@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from horae.api.auth import Authenticator, Caller
@@ -79,6 +80,8 @@ class Door:
             await self._app(scope, receive, answer)
         except HoraeError as error:
             await problem_response(error, instance=path, request_id=request_id)(scope, receive, answer)
+        except ClientDisconnect:
+            log.info("caller left", method=scope["method"], path=path)
         except Exception:
             log.exception("request failed", method=scope["method"], path=path)
             if status:  # The answer has begun: breaking the connection is the only honest end.

@@ -18,6 +18,9 @@ LogFormat = Literal["auto", "json", "console"]
 #: Libraries whose own talk at info is noise in a service's log.
 _QUIET = ("asyncio", "aiohttp.access", "httpx", "httpcore", "uvicorn.access", "tzlocal", "dateparser")
 
+#: Never with local variables: they hold keys and people's content.
+_tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
 
 def configure(level: str, form: LogFormat, process: str) -> None:
     """Send everything from `level` on to standard error; `process` is bound to every line.
@@ -32,9 +35,15 @@ def configure(level: str, form: LogFormat, process: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
     ]
     render: list[Any] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="at")]
+        [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                timestamp_key="at",
+                exception_formatter=structlog.dev.RichTracebackFormatter(show_locals=False),
+            )
+        ]
         if readable
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str)]
+        else [_tracebacks, structlog.processors.JSONRenderer(default=str)]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
