@@ -7,6 +7,7 @@ in deliveries, not in time) and at two named points: *claim committed, not sent*
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -14,6 +15,7 @@ import signal
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -86,21 +88,50 @@ async def _kill_at_random(
     return killed
 
 
-async def _kill_at(point: str, service: Service, receiver: CountingReceiver, times: int) -> None:
+class Marker:
+    """A named pipe to which a worker writes when it has reached a point; it never has to wait for us."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        os.mkfifo(path)
+        path.chmod(0o666)
+        # Opened for both, so that a worker's own opening and closing never blocks nor ends the pipe.
+        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        self._reached = asyncio.Event()
+        asyncio.get_running_loop().add_reader(self._fd, self._reached.set)
+
+    async def reached(self, within_s: float = 120.0) -> None:
+        """Return when a worker is at the point. Raises `TimeoutError`."""
+        async with asyncio.timeout(within_s):
+            await self._reached.wait()
+
+    def forget(self) -> None:
+        """Look for the next worker's."""
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._fd, 4096):
+                pass
+        self._reached.clear()
+
+    def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._fd)
+        os.close(self._fd)
+
+
+async def _kill_at(point: str, service: Service, times: int) -> None:
     """Start the service so that its worker hangs at `point`, and kill it there, `times` times."""
-    pipe = service.data.with_name(f"{point}.pipe")
-    os.mkfifo(pipe)
-    pipe.chmod(0o666)
-    service.environment = {"HORAE_FAULT": f"{point}:40", "HORAE_FAULT_FILE": str(pipe)}
-    await service.start()
-    for _ in range(times):
-        # The worker's write ends only when somebody reads: the pipe is the signal.
-        async with asyncio.timeout(60):
-            assert await asyncio.to_thread(pipe.read_text) != ""
-        pid = service.family()["worker"]
-        _kill(pid)
-        await ended(pid)
-    service.environment = {}
+    marker = Marker(service.data.with_name(f"{point}.pipe"))
+    service.environment = {"HORAE_FAULT": f"{point}:40", "HORAE_FAULT_FILE": str(marker.path)}
+    try:
+        await service.start()
+        for _ in range(times):
+            await marker.reached()
+            pid = service.family()["worker"]
+            _kill(pid)
+            await ended(pid)
+            marker.forget()
+    finally:
+        service.environment = {}
+        marker.close()
 
 
 async def _connect(service: Service) -> asyncpg.Connection[asyncpg.Record]:
@@ -178,7 +209,7 @@ async def _run(make_service: MakeService, *, kills: int, kills_at_points: int) -
             killed = await _kill_at_random(service, receiver, kills, dice)
             for point in ("claim_committed", "sent"):
                 await service.stop()
-                await _kill_at(point, service, receiver, kills_at_points)
+                await _kill_at(point, service, kills_at_points)
                 await service.stop()
                 await service.start()
                 await receiver.more(200)
