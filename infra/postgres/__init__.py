@@ -3,7 +3,7 @@
 Place in the flow: below everything that stores; `infra/eventstore` and the projections only need a DSN.
 """
 
-from horae.infra.postgres.cluster import API_ROLE, DATABASE, OWNER_ROLE, SUPERUSER, Cluster, ClusterError
+from horae.infra.postgres.cluster import API_ROLE, DATABASE, OWNER_ROLE, SUPERUSER, Cluster, ClusterError, dsn_of
 from horae.infra.postgres.migrations import MigrationError, migrate
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "Cluster",
     "ClusterError",
     "MigrationError",
+    "dsn_of",
     "migrate",
 ]

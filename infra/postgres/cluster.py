@@ -271,6 +271,19 @@ class Cluster:
                 self.create_database(DATABASE)
 
 
+def dsn_of(folder: Path, role: str = OWNER_ROLE, database: str = DATABASE) -> str | None:
+    """The connection URI of another process's cluster on `folder`, running or not; None: there is none that we may use.
+
+    It holds a password, so never log it.
+    """
+    try:
+        port = int((folder / "port").read_text())
+        password = json.loads((folder / "secrets.json").read_text())[role]
+    except (OSError, ValueError, KeyError):
+        return None
+    return f"postgresql://{role}:{password}@127.0.0.1:{port}/{database}"
+
+
 def _diagnose(said: str) -> _Busy:
     """Why the server ended at once: what passes by itself or with another port, else an error."""
     if "could not bind" in said or "could not create any TCP/IP sockets" in said:

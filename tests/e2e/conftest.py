@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.e2e.harness import Service, descendants
 from tests.e2e.receiver import Receiver
@@ -51,5 +52,12 @@ async def service(make_service: MakeService) -> Service:
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
     """A running receiver of webhooks."""
+    async with Receiver() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def hooks() -> AsyncIterator[Receiver]:
+    """A receiver of this test's own, for tests that share their module's event loop (and so a service)."""
     async with Receiver() as running:
         yield running
