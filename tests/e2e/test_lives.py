@@ -1,0 +1,97 @@
+"""The life of the real processes: a stop, a kill of any of them, a start again, and what is refused at the door."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import MakeService
+from tests.e2e.harness import Service, ended
+from tests.e2e.live import of
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e-lives")]
+
+
+async def test_a_restart_resumes(make_service: MakeService) -> None:
+    """What was accepted before a clean stop fires after the next start; the key still works."""
+    service = await make_service(clock="virtual=2027-01-01T00:00:00Z").start()
+    async with service.client() as client:
+        created = await service.create(client, timing={"kind": "in", "delay": "PT1H"})
+    assert await service.stop() == 0
+    await service.start()
+    async with service.client() as client:
+        answer = (await client.post("/v1/clock/advance", json={"by": "PT2H"})).json()
+        assert answer["now"] == "2027-01-01T02:00:00Z"
+        assert [release["schedule_id"] for release in service.releases()] == [created["id"]]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_stop_signal_leaves_no_process(make_service: MakeService, number: signal.Signals) -> None:
+    """Exit code 0, and nothing of the family lives."""
+    service = await make_service().start()
+    family = service.family()
+    assert {"api", "worker", "postgres"} <= family.keys()
+    os.kill(service.pid, number)
+    assert await service.stop() == 0
+    for pid in family.values():
+        await ended(pid)
+
+
+@pytest.mark.crash
+async def test_killing_the_supervisor_leaves_no_process_and_the_next_start_resumes(make_service: MakeService) -> None:
+    """kill -9 of it takes everything along; what had been acknowledged is there and fires."""
+    service = await make_service().start()
+    async with service.client() as client:
+        created = await service.create(client, timing={"kind": "in", "delay": "PT2S"})
+    family = service.family()
+    await service.kill()
+    for pid in family.values():
+        await ended(pid)
+    await service.start()
+    (event,) = await service.until(of(created["id"], "occurrence.ended.v1"))
+    assert event["data"]["outcome"] == "delivered"
+    assert [release["schedule_id"] for release in service.releases()] == [created["id"]]
+
+
+@pytest.mark.crash
+@pytest.mark.covers("REL-18")
+@pytest.mark.parametrize("victim", ["postgres", "api", "worker"])
+async def test_whatever_is_killed_comes_back(service: Service, victim: str) -> None:
+    """kill -9 of a part: nothing acknowledged is lost, and new schedules are accepted and fire, by themselves."""
+    async with service.client() as client:
+        before = await service.create(client, timing={"kind": "in", "delay": "PT1S"})
+        pid = service.family()[victim]
+        os.kill(pid, signal.SIGKILL)
+        await ended(pid)
+        (event,) = await service.until(of(before["id"], "occurrence.ended.v1"))
+        assert event["data"]["outcome"] == "delivered"
+    others = {name: pid for name, pid in service.family().items() if name in ("api", "worker", "postgres")}
+    async with service.client(transport=httpx.AsyncHTTPTransport(retries=5)) as client:
+        after = await service.create(client)
+        (event,) = await service.until(of(after["id"], "occurrence.ended.v1"))
+        assert event["data"]["outcome"] == "delivered"
+    # The others reconnected; they did not end and start anew.
+    assert {name: pid for name, pid in service.family().items() if name in others} == others
+    assert [release["schedule_id"] for release in service.releases()] == [before["id"], after["id"]]
+
+
+async def test_a_wrong_setting_is_refused_by_name(make_service: MakeService) -> None:
+    """Before anything is started or written."""
+    service = make_service(clock="virtual=tomorrow")
+    process = await service.spawn()
+    assert await process.wait() == 1
+    assert "--clock" in service.tail()
+    assert not service.data.exists()
+
+
+async def test_real_and_virtual_time_cannot_be_mixed(make_service: MakeService) -> None:
+    """Data of one kind of clock refuses the other, and says which flag is right."""
+    service = await make_service().start()
+    await service.stop()
+    service.clock = "virtual=2027-01-01T00:00:00Z"
+    process = await service.spawn()
+    assert await process.wait() == 1
+    assert "leave --clock out" in service.tail()
