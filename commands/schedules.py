@@ -157,12 +157,15 @@ class Schedules(Creation, ScheduleHistory):
             state = fold_schedule(schedule, events)
             context = await self._context(call.tenant, schedule, state.personal.recipient, state.timing)
             command, expects = await decider(state, replace(context, exceptions=state.exceptions))
-            new = self._events(call, operation, state, s.decide(command, state), context.now)
+            bodies = s.decide(command, state)
+            new = self._events(call, operation, state, bodies, context.now)
             if not new:
-                return answer_of(schedule, events)
+                return await self._with_next(call, answer_of(schedule, events))
             position = events[-1].position if dry_run else await self._store.append(new, expects)
             stored = [Recorded(schedule, event.version, event.meta, event.body, position) for event in new]
-            return answer_of(schedule, [*events, *stored])
+            answer = answer_of(schedule, [*events, *stored])
+            stays = not dry_run and getattr(bodies[-1], "next_unchanged", False)
+            return await self._with_next(call, answer) if stays else answer
 
         return await until_no_conflict(attempt)
 
@@ -189,6 +192,18 @@ class Schedules(Creation, ScheduleHistory):
 
     async def _stand(self, call: Call, state: s.Schedule, context: t.Context) -> tuple[s.Current, Mapping[UUID, int]]:
         return await stand(self._store.scoped(call.tenant), self._series, call.tenant, state, context)
+
+    async def _with_next(self, call: Call, answer: Answer[s.Schedule]) -> Answer[s.Schedule]:
+        """The answer with the slot at which the series stands: firing has moved it on without touching the stream."""
+        state = answer.state
+        if not state.recurring or state.status is not s.Status.ACTIVE:
+            return answer
+        try:
+            current = await self._series.current(call.tenant, answer.id, answer.version)
+        except Unavailable:
+            # It is stored all the same; an error now would say otherwise.
+            return answer
+        return replace(answer, state=replace(state, next=current))
 
     async def _with_claimed(self, call: Call, answer: Answer[s.Schedule]) -> Answer[s.Schedule]:
         try:
