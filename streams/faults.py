@@ -1,12 +1,13 @@
 """Named points at which a crash test can stop a worker dead: off unless HORAE_FAULT names one.
 
 `HORAE_FAULT=claim_committed:3` hangs the third attempt that reaches the point *claim committed, not sent* (`sent`:
-*sent, not recorded*) and those after it, and writes the point's name to HORAE_FAULT_FILE, so that the test knows when.
+*sent, not recorded*) and those after it, and writes the point's name and its own pid to HORAE_FAULT_FILE, so that the test knows when and whom.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,5 +44,5 @@ class Faults:
         self._passed += 1
         if self._passed >= self.after:
             if self.marker is not None:
-                self.marker.write_text(point, encoding="utf-8")
+                self.marker.write_text(f"{point} {os.getpid()}\n", encoding="utf-8")
             await asyncio.Event().wait()

@@ -1,6 +1,7 @@
 """The named points for crash tests: off by default, and exactly where they are said to be."""
 
 import asyncio
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -40,7 +41,7 @@ async def test_it_hangs_at_the_nth_passage_and_says_so(tmp_path: Path) -> None:
     await faults.at("sent")
     hung = asyncio.create_task(faults.at("sent"))
     await asyncio.sleep(0)
-    assert (marker.read_text(), hung.done()) == ("sent", False)
+    assert (marker.read_text(), hung.done()) == (f"sent {os.getpid()}\n", False)
     hung.cancel()
 
 

@@ -100,15 +100,17 @@ class Marker:
         self._reached = asyncio.Event()
         asyncio.get_running_loop().add_reader(self._fd, self._reached.set)
 
-    async def reached(self, within_s: float = 120.0) -> None:
-        """Return when a worker is at the point. Raises `TimeoutError`."""
+    async def reached(self, within_s: float = 120.0) -> int:
+        """The pid of a worker that is at the point now. Raises `TimeoutError`."""
         async with asyncio.timeout(within_s):
             await self._reached.wait()
+        said = os.read(self._fd, 1 << 16).decode()
+        return int(said.splitlines()[-1].split()[1])
 
     def forget(self) -> None:
         """Look for the next worker's."""
         with contextlib.suppress(BlockingIOError):
-            while os.read(self._fd, 4096):
+            while os.read(self._fd, 1 << 16):
                 pass
         self._reached.clear()
 
@@ -123,10 +125,13 @@ async def _kill_at(point: str, service: Service, times: int) -> None:
     service.environment = {"HORAE_FAULT": f"{point}:40", "HORAE_FAULT_FILE": str(marker.path)}
     try:
         await service.start()
-        for _ in range(times):
-            await marker.reached()
-            pid = service.family()["worker"]
-            _kill(pid)
+        killed = 0
+        while killed < times:
+            pid = await marker.reached()
+            # A worker that hangs may have found itself stuck and gone before us.
+            if pid in service.family().values():
+                _kill(pid)
+                killed += 1
             await ended(pid)
             marker.forget()
     finally:
