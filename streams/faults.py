@@ -1,7 +1,8 @@
 """Named points at which a crash test can stop a worker dead: off unless HORAE_FAULT names one.
 
 `HORAE_FAULT=claim_committed:3` hangs the third attempt that reaches the point *claim committed, not sent* (`sent`:
-*sent, not recorded*) and those after it, and writes the point's name and its own pid to HORAE_FAULT_FILE, so that the test knows when and whom.
+*sent, not recorded*) and those after it, and writes the point's name and its own pid to HORAE_FAULT_FILE, so that the
+test knows when and whom.
 """
 
 from __future__ import annotations
