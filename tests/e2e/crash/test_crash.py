@@ -103,9 +103,13 @@ class Marker:
     async def reached(self, within_s: float = 120.0) -> int:
         """The pid of a worker that is at the point now. Raises `TimeoutError`."""
         async with asyncio.timeout(within_s):
-            await self._reached.wait()
-        said = os.read(self._fd, 1 << 16).decode()
-        return int(said.splitlines()[-1].split()[1])
+            while True:
+                await self._reached.wait()
+                try:
+                    return int(os.read(self._fd, 1 << 16).decode().splitlines()[-1].split()[1])
+                except BlockingIOError:
+                    # The loop had noticed what `forget` has read since.
+                    self._reached.clear()
 
     def forget(self) -> None:
         """Look for the next worker's."""
