@@ -31,6 +31,9 @@ async def events(
         # Before reading: what is applied meanwhile ends the sleep below at once.
         seen = services.progress.applied
         page = await reader.after(position, PAGE)
+        # The log is ahead of the read models: whoever hears of an event may read it.
+        while page and not await services.progress.wait(page[-1].position, services.settings.heartbeat_s):
+            yield b": the read models are behind\n\n"
         for event in page:
             position = event.position
             if not _is_for(event, caller, wanted):

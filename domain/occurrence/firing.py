@@ -66,13 +66,13 @@ def fire(command: Fire, state: Occurrence | None) -> list[AnyOccurrenceEvent]:
 def _plan(command: Fire) -> t.Plan:
     """The plan with what the claim adds to it: how late it is, and whether it catches up on a missed run."""
     plan, late, timing = command.at.plan, command.now - command.at.due_at, command.schedule.timing
-    if late <= timedelta(seconds=1):
-        return plan
-    reasons = [t.Reason(code="late", text=f"claimed {late.total_seconds():.1f} s after its due instant")]
+    reasons: list[t.Reason] = []
+    if late > timedelta(seconds=1):
+        reasons.append(t.Reason(code="late", text=f"claimed {late.total_seconds():.1f} s after its due instant"))
     if isinstance(timing, t.Every) and command.row == "slot" and late > timing.missed.within:
         text = f"missed by more than {timing.missed.within}; the policy `{timing.missed.policy}` fires it all the same"
         reasons.append(t.Reason(code="catch_up", text=text))
-    return plan.model_copy(update={"reasons": (*plan.reasons, *reasons)})
+    return plan if not reasons else plan.model_copy(update={"reasons": (*plan.reasons, *reasons)})
 
 
 def _pass(command: Fire) -> list[AnyOccurrenceEvent]:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from horae.commands.context import ATTEMPTS
 from horae.commands.ports import StreamConflict
 from horae.domain import schedule as s
 from horae.domain import timing as t
@@ -175,7 +176,7 @@ async def test_a_command_gives_up_when_everything_keeps_moving() -> None:
     stage.store.append = never  # type: ignore[method-assign]
     with pytest.raises(Conflict) as refused:
         await stage.schedules.pause(call(), schedule)
-    assert (type(refused.value), len(tries)) == (Conflict, 8)
+    assert (type(refused.value), len(tries)) == (Conflict, ATTEMPTS)
 
 
 @pytest.mark.covers("LIF-16", "REC-14", "REC-15")
