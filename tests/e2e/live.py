@@ -142,11 +142,17 @@ async def command(service: Service, *arguments: str) -> dict[str, Any]:
     return shown
 
 
+def open_folder() -> Path:
+    """A new folder that PostgreSQL's own user may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="horae-e2e-"))
+    folder.chmod(0o755)
+    return folder
+
+
 @asynccontextmanager
 async def running(clock: str | None = None) -> AsyncIterator[Live]:
     """A service on a folder of its own, followed from its first event; stopped cleanly at the end."""
-    parent = Path(tempfile.mkdtemp(prefix="horae-e2e-"))
-    parent.chmod(0o755)
+    parent = open_folder()
     service = Service(parent / "data", clock=clock)
     try:
         await service.start()

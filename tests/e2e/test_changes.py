@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -233,7 +234,7 @@ async def test_retries_keep_to_their_strategy(live: Live, hooks: Receiver) -> No
     (occurrence,) = await live.occurrences(schedule)
     assert (occurrence["status"], occurrence["attempts"]) == ("dead_lettered", 4)
     moments = [datetime.fromisoformat(request.json["released_at"]) for request in hooks.requests]
-    waits = [(later - earlier).total_seconds() for earlier, later in zip(moments, moments[1:], strict=False)]
+    waits = [(later - earlier).total_seconds() for earlier, later in pairwise(moments)]
     assert waits == [5.0, 10.0, 20.0]
     assert {request.occurrence for request in hooks.requests} == {occurrence["id"]}
 
