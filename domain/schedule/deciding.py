@@ -204,9 +204,7 @@ def _trigger(command: Trigger, state: Schedule) -> list[ScheduleEvent]:
             value=state.status.value,
             hint="Resume it first, or clone it.",
         )
-    at = t.first(t.normalise(t.Now(), command.context), command.context)
-    if at is None:
-        raise ValueError("now is always a slot")
+    at = t.moment(state.timing, command.context)
     occurrence = trigger_occurrence_id(state.id, command.trigger, at.slot.local)
     return [
         ScheduleTriggered(

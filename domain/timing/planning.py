@@ -23,6 +23,7 @@ from horae.domain.timing.values import (
     Context,
     Every,
     Next,
+    Now,
     Plan,
     Preview,
     Resolved,
@@ -36,7 +37,18 @@ from horae.domain.timing.zones import RECIPIENT, resolve_zone, to_local, tzdata_
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["after", "find", "first", "following", "is_recurring", "normalise", "preview", "tzdata_version", "zone_of"]
+__all__ = [
+    "after",
+    "find",
+    "first",
+    "following",
+    "is_recurring",
+    "moment",
+    "normalise",
+    "preview",
+    "tzdata_version",
+    "zone_of",
+]
 
 _TICK = timedelta(microseconds=1)
 _NO_TIME = timedelta(0)
@@ -89,6 +101,13 @@ def first(timing: Timing, ctx: Context) -> Next | None:
     if isinstance(timing, Every):
         return after(timing, ctx.now, ctx)
     return _once(timing, ctx)
+
+
+def moment(timing: Timing, ctx: Context) -> Next:
+    """The present, as a slot beside those of a normalised timing: on the clock of its zone, so that they read alike."""
+    zone, source = zone_of(timing, ctx)
+    now = moments.settle(Now(), ctx, zone, source)
+    return _plan(now, moments.resolved(now, zone), None, ctx, zone, source)
 
 
 def following(timing: Timing, current: Next, ctx: Context) -> Next | None:

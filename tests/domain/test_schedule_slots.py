@@ -115,6 +115,7 @@ def test_a_trigger_asks_for_one_occurrence_beside_the_series() -> None:
     event = given(created()).when(s.Trigger(trigger=TRIGGER, context=context(), reason="now")).events()[0]
     assert isinstance(event, s.ScheduleTriggered)
     assert event.at.due_at == NOW
+    assert (event.at.plan.zone, event.at.plan.zone_source) == ("UTC", "timing")
     assert event.occurrence == trigger_occurrence_id(SCHEDULE, TRIGGER, event.at.slot.local)
     again = given(created()).when(s.Trigger(trigger=SCHEDULE, context=context())).events()[0]
     assert isinstance(again, s.ScheduleTriggered)
