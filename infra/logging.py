@@ -16,7 +16,7 @@ import structlog
 LogFormat = Literal["auto", "json", "console"]
 
 #: Libraries whose own talk at info is noise in a service's log.
-_QUIET = ("asyncio", "aiohttp.access", "httpx", "httpcore", "uvicorn.access", "tzlocal", "dateparser")
+_QUIET = ("asyncio", "aiohttp.access", "httpx", "httpcore", "uvicorn.access", "uvicorn.error", "tzlocal", "dateparser")
 
 #: Never with local variables: they hold keys and people's content.
 _tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
@@ -55,6 +55,8 @@ def configure(level: str, form: LogFormat, process: str) -> None:
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It warns with a page of traceback per connection while the server restarts, which our own lines tell in one each.
+    logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -1,6 +1,7 @@
 """The API as commands use it: address and key found, problems raised as they were told.
 
-Place in the flow: commands -> *here* -> HTTP. The key comes from --api-key, else HORAE_API_KEY, else the data folder.
+Place in the flow: commands -> *here* -> HTTP. The address comes from --url, else HORAE_URL, else the data folder of an
+installation on this machine, else the port's setting; the key from --api-key, else HORAE_API_KEY, else that folder.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from typing import Any
 import httpx
 import typer
 
-from horae.infra.processes.installation import read_api_key
+from horae.infra.processes.installation import read_api_key, read_url
 from horae.infra.setting_sources import SettingsError
 from horae.infra.settings import load
 
-Url = typer.Option(None, "--url", help="Address of the API.", envvar="HORAE_URL", show_default="http://localhost:PORT")
+Url = typer.Option(
+    None, "--url", help="Address of the API; else where the data folder's service listens.", envvar="HORAE_URL"
+)
 ApiKey = typer.Option(None, "--api-key", help="API key; else HORAE_API_KEY, else the one in the data folder.")
-Data = typer.Option(None, "--data", help="Data folder whose key is used.")
+Data = typer.Option(None, "--data", help="Data folder whose address and key are used.")
 AsJson = typer.Option(False, "--json", help="Print the API's answer as JSON.")
 
 
@@ -63,7 +66,8 @@ def connect(url: str | None, api_key: str | None, data: Path | None) -> Iterator
             f"({settings.data.absolute()} has none)."
         )
     headers = {"Authorization": f"Bearer {key}"}
-    with httpx.Client(base_url=url or f"http://localhost:{settings.port}", headers=headers, timeout=60) as client:
+    base_url = url or read_url(settings.data) or f"http://localhost:{settings.port}"
+    with httpx.Client(base_url=base_url, headers=headers, timeout=60) as client:
         yield Api(client)
 
 

@@ -47,6 +47,10 @@ class Installation:
         """The key of the tenant `default` that the local CLI uses."""
         return self.folder / "api-key"
 
+    def tell_url(self, url: str) -> None:
+        """Keep where this installation listens, so that commands find it without being told its port."""
+        (self.folder / "url").write_text(url + "\n", encoding="ascii")
+
     def lock(self) -> None:
         """Make the folder if it is new, and keep it to ourselves. Raises `InUseError` or `SettingsError`."""
         try:
@@ -64,7 +68,7 @@ class Installation:
             file.close()
             raise InUseError(
                 f"The data folder {self.folder} is in use by another `horae run` (process {holder or 'unknown'}). "
-                "Stop that one, or give this one another folder with --data."
+                "Stop that one, or give this one another folder with --data (or `make run DATA=...`)."
             ) from None
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
@@ -93,6 +97,14 @@ def read_api_key(folder: Path) -> str | None:
         return None
 
 
+def read_url(folder: Path) -> str | None:
+    """Where the installation of this data folder listens, or listened last; None if it has never run."""
+    try:
+        return (folder / "url").read_text(encoding="ascii").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket, to be inherited by the API's process; so a restart of it refuses nobody.
 
@@ -108,7 +120,8 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         if error.errno == errno.EADDRINUSE:
             raise InUseError(
-                f"Port {port} on {host} is taken by another program. Stop it, or choose another with --port."
+                f"Port {port} on {host} is taken by another program. "
+                "Stop it, or choose another with --port (or `make run PORT=...`)."
             ) from None
         raise SettingsError(
             f"Cannot listen on {host}:{port} ({error.strerror}). Choose others with --host, --port."

@@ -70,6 +70,7 @@ class Supervisor:
         settings, installation = self._settings, self._installation
         installation.lock()
         with contextlib.closing(listen(settings.host, settings.port)) as listener:
+            installation.tell_url(self._url())
             configured = settings.encryption_key.get_secret_value() if settings.encryption_key else None
             key = master_key(configured, installation.folder)
             given = settings.api_key.get_secret_value() if settings.api_key else None

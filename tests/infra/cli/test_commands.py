@@ -134,3 +134,14 @@ def test_the_signing_secret_needs_no_service(horae: Horae, tmp_path: Path) -> No
     assert out.startswith("whsec_")
     assert horae("keys", "signing-secret", "--data", "data")[1] == out
     assert horae("keys", "signing-secret", "--data", "elsewhere")[0] == 1
+
+
+def test_commands_find_the_service_by_its_data_folder(horae: Horae, tmp_path: Path) -> None:
+    """Whichever port it was given; `--url` wins, and an address that does not answer is named with what to do."""
+    (tmp_path / "api-key").write_text("hk_key\n")
+    (tmp_path / "url").write_text("http://127.0.0.1:1\n")
+    code, _, err = horae("list", "--data", str(tmp_path))
+    assert code == 1
+    assert "http://127.0.0.1:1/v1/schedules" in err
+    assert "Is `horae run` running?" in err
+    assert "http://127.0.0.1:2/" in horae("list", "--data", str(tmp_path), "--url", "http://127.0.0.1:2")[2]
