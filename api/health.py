@@ -64,7 +64,7 @@ async def _guarded(check: Awaitable[Health]) -> Health:
             return await check
     except TimeoutError:
         return Health("unhealthy", error=f"no answer within {_PATIENCE_S:g} s")
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, HoraeError) as error:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, HoraeError) as error:
         return Health("unhealthy", error=f"{type(error).__name__}: {error}")
 
 

@@ -64,7 +64,7 @@ async def settle(request: Request, position: int | None = None) -> None:
     """
     header = request.headers.get(MIN_POSITION_HEADER)
     if position is None and header is not None:
-        if not header.isdecimal() or int(header) > _MAX_POSITION:
+        if not header.isdecimal() or len(header) > 19 or int(header) > _MAX_POSITION:
             raise Invalid(
                 "The header is not a position.", field=MIN_POSITION_HEADER, value=header[:80], hint="Send 4711."
             )

@@ -49,6 +49,6 @@ async def beat_on(pool: Pool, incarnation: int, measure: Callable[[], Beat]) -> 
                 beat.metrics,
                 timeout=EVERY_S,
             )
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             _log.warning("heartbeat_missed", error=str(error))
         await asyncio.sleep(EVERY_S)

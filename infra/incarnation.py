@@ -23,6 +23,9 @@ FEEDER_LOCKS, FEEDER = 7302, 1
 _RECONNECT_S = 0.2
 _CHECK_S = 5.0
 
+#: What asyncpg raises when the server goes or is away (the internal error: when it goes at this very moment).
+_INTERRUPTED = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
 _log = structlog.get_logger(__name__)
 
 
@@ -49,7 +52,7 @@ class Incarnation:
 
     async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            with contextlib.suppress(*_INTERRUPTED):
                 await self._session.close(timeout=1.0)
 
     @property
@@ -66,7 +69,7 @@ class Incarnation:
                     session = await self._connect()
                     await self._lock_ourselves(session)
                 await session.execute("SELECT pg_advisory_lock($1, $2)", FEEDER_LOCKS, FEEDER)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except _INTERRUPTED as error:
                 _log.warning("waiting_interrupted", error=str(error))
                 await asyncio.sleep(_RECONNECT_S)
             else:
@@ -82,7 +85,7 @@ class Incarnation:
                     session = await self._connect()
                     await self._lock_ourselves(session)
                     ours = await session.fetchval("SELECT pg_try_advisory_lock($1, $2)", FEEDER_LOCKS, FEEDER)
-                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                except _INTERRUPTED:
                     await asyncio.sleep(_RECONNECT_S)
                     continue
                 break
@@ -112,7 +115,7 @@ class Incarnation:
                 return
             try:
                 await session.execute("SELECT 1", timeout=_CHECK_S)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            except _INTERRUPTED:
                 session.terminate()
                 return
 

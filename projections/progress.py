@@ -24,6 +24,9 @@ _RECONNECT_S = 0.2
 #: A notification can be lost with its connection, so the position is also read anew at times.
 _REFRESH_S = 1.0
 
+#: What asyncpg raises when the server goes or is away (the internal error: when it goes at this very moment).
+_INTERRUPTED = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
 
 class Progress:
     """Follows the whole-log position of the read models by LISTEN, over a connection of its own that it renews."""
@@ -63,13 +66,18 @@ class Progress:
         if self._applied >= position:
             return True
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (position, next(self._ordinal), future))
-        # wait, not wait_for: a stopped Progress cancels the future, not its caller.
-        await asyncio.wait([future], timeout=timeout_s)
-        if future.done():
-            return not future.cancelled()
-        future.cancel()
-        return False
+        entry = (position, next(self._ordinal), future)
+        heapq.heappush(self._waiting, entry)
+        try:
+            # wait, not wait_for: a stopped Progress cancels the future, not its caller.
+            await asyncio.wait([future], timeout=timeout_s)
+        finally:
+            if not future.done():
+                # Whoever asks for a position far ahead must not leave anything behind.
+                future.cancel()
+                self._waiting.remove(entry)
+                heapq.heapify(self._waiting)
+        return not future.cancelled()
 
     def _advance(self, position: int) -> None:
         self._applied = max(self._applied, position)
@@ -96,7 +104,7 @@ class Progress:
                 while True:
                     await asyncio.sleep(_REFRESH_S)
                     await self._read(conn)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except _INTERRUPTED:
                 conn = await self._reconnect(conn)
             except asyncio.CancelledError:
                 await conn.close(timeout=1)
@@ -106,6 +114,6 @@ class Progress:
         if isinstance(dead, asyncpg.Connection):
             dead.terminate()
         while True:
-            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            with contextlib.suppress(*_INTERRUPTED):
                 return await self._connect()
             await asyncio.sleep(_RECONNECT_S)

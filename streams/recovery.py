@@ -24,7 +24,7 @@ from horae.streams.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 _PAGE = 500
-_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, Unavailable, Busy)
+_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, Unavailable, Busy)
 
 
 class Lives(Protocol):

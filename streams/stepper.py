@@ -85,7 +85,8 @@ class Applying:
 
     async def on_applied(self, applied: Applied) -> None:
         """Everything up to that position is applied, and the dispatcher has been told."""
-        self.position = max(self.position, applied.position)
+        # A crash of PostgreSQL may take the read models back a little: then the feed starts anew from there.
+        self.position = applied.position if applied.reset else max(self.position, applied.position)
         self._changed.set()
 
     async def reached(self, position: int) -> None:

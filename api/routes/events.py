@@ -82,6 +82,6 @@ def _position(request: Request, asked: EventsQuery) -> int | None:
     header = request.headers.get("last-event-id")
     if header is None or header == "":
         return asked.from_
-    if not header.isdecimal() or int(header) >= 2**63:
+    if not header.isdecimal() or len(header) > 19 or int(header) >= 2**63:
         raise Invalid("The header is not a position.", field="Last-Event-ID", value=header[:80], hint="Send 4711.")
     return int(header)

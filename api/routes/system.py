@@ -48,6 +48,6 @@ async def get_metrics(request: Request) -> Response:
             metrics.backlog(await due.backlog(conn, services.clock.now()))
         worker = await services.worker_metrics() if services.worker_metrics else ""
         metrics.lag.set(max(0, await services.store.head() - services.progress.applied))
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, HoraeError):
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, HoraeError):
         metrics.forget_installation()
     return Response(metrics.page() + worker.encode(), media_type=CONTENT_TYPE_LATEST)

@@ -39,7 +39,7 @@ log = structlog.get_logger(__name__)
 #: Rows read from the index with one query: more would hold up the loop.
 _PAGE = 2_000
 _LAST_KEY = UUID(int=(1 << 128) - 1)
-_READ_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, Unavailable)
+_READ_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, Unavailable)
 
 
 @dataclass(frozen=True, slots=True)

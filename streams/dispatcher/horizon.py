@@ -93,6 +93,9 @@ class Horizon:
         """Read the index anew from its beginning (rows that are held already are recognised)."""
         self.edge = BEGINNING
         self._taken.clear()
+        if self._loading is not None:
+            # The end of the page that is being read would move the edge on, past what was never read.
+            self._drawn = BEGINNING
 
     # --- what the dispatcher takes --------------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 from horae.domain import timing as t
 from horae.domain.delivery import Delivery, Retry
-from horae.streams.stepper import SteppedClock, Stepper
+from horae.projections.projector import Applied
+from horae.streams.stepper import Applying, SteppedClock, Stepper
 from tests.streams.worker import NOON, HandClock, Worker, at, fails, one_off
 
 
@@ -94,3 +95,15 @@ async def test_it_waits_until_somebody_asks(worker: Worker) -> None:
     await worker.channel.until(2)
     running.cancel()
     assert worker.channel.releases[1].schedule == schedule
+
+
+async def test_a_feed_that_starts_anew_from_an_earlier_position_is_believed() -> None:
+    """A crash of PostgreSQL takes the read models back a little: what they had reached before counts no more."""
+    applying = Applying()
+    await applying.on_applied(Applied(7))
+    await applying.on_applied(Applied(5, reset=True))
+    waiting = asyncio.create_task(applying.reached(7))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await applying.on_applied(Applied(7))
+    await waiting

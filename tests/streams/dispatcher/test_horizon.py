@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from horae.domain.timing import Slot
 from horae.projections.due import DueRow
-from horae.streams.dispatcher.horizon import Edge, Horizon
+from horae.streams.dispatcher.horizon import BEGINNING, Edge, Horizon
 from tests.streams.worker import NOON
 
 LAST = UUID(int=(1 << 128) - 1)
@@ -86,3 +86,15 @@ def test_everything_that_waits_is_taken_once_at_its_instant(
             load(horizon, index, 30, min(limit, horizon.room))
         taken.extend(due for due in horizon.pop_due(edge(30)[0]) if horizon.take(due))
     assert sorted(taken) == sorted(index.values())
+
+
+def test_a_rewind_during_the_reading_of_a_page_is_not_forgotten() -> None:
+    """The page's end would put the edge behind rows that nobody has read."""
+    horizon = Horizon(10)
+    horizon.begin_load(edge(5)[0])
+    horizon.rewind()
+    horizon.end_load([row(1, 1)], edge(5))
+    assert horizon.edge == BEGINNING
+    load(horizon, {1: row(1, 1), 2: row(2, 2)}, 5, 10)
+    assert horizon.edge == edge(5)
+    assert [r.key.int for r in horizon.pop_due(edge(9)[0])] == [1, 2]
