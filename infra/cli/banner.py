@@ -14,6 +14,7 @@ from rich.text import Text
 from horae import __version__
 from horae.infra.cli.output import console
 from horae.infra.processes.supervisor import Started
+from horae.infra.settings import load
 
 
 def announce(started: Started) -> None:
@@ -33,6 +34,9 @@ def announce(started: Started) -> None:
     print(_first_schedule(started))
     console.print(Text("\nWhat was released:\n", style="bold"))
     print(f"  tail -f {_shown(started.installation.releases)}")
+    console.print(Text("\nWhat there is, and why each went out when it did:\n", style="bold"))
+    print(f"  {_command()} list{_data_flag(started)}")
+    print(f"  {_command()} explain ID{_data_flag(started)}")
     console.print(Text("\nCtrl-C stops everything; the next start resumes.\n"))
     sys.stdout.flush()
 
@@ -49,6 +53,18 @@ def _first_schedule(started: Started) -> str:
         f"    -H 'Authorization: Bearer {started.api_key}' -H 'Content-Type: application/json' \\\n"
         f"    -d '{json.dumps(body)}'"
     )
+
+
+def _command() -> str:
+    """This program as it can be typed where it was started."""
+    program = Path(sys.argv[0])
+    return _shown(program.absolute()) if program.exists() else "horae"
+
+
+def _data_flag(started: Started) -> str:
+    """What commands must be told to find this service; nothing where they look by themselves."""
+    folder = started.installation.folder
+    return "" if folder == load().settings.data.absolute() else f" --data {_shown(folder)}"
 
 
 def _shown(path: Path) -> str:
