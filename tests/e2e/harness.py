@@ -171,12 +171,14 @@ class Service:
                             if data:
                                 yield {"event": name, "position": position} | json.loads(data)
 
-    async def until(self, wanted: Callable[[dict[str, Any]], bool], count: int = 1, *, after: int = 0) -> list[Any]:
+    async def until(
+        self, wanted: Callable[[dict[str, Any]], bool], count: int = 1, *, after: int = 0, within_s: float = PATIENCE_S
+    ) -> list[Any]:
         """The first `count` events that `wanted` accepts. Raises `AssertionError` with the log if they do not come."""
         found: list[dict[str, Any]] = []
         stream = self.events(after=after)
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(within_s):
                 async for event in stream:
                     if wanted(event):
                         found.append(event)
