@@ -187,9 +187,12 @@ class Occurrences:
             except StreamConflict:
                 state = fold(await insist(lambda: self._store.load(attempt.occurrence.id)))
 
-    async def recover(self, tenant: str, occurrence: UUID, lost_owner: int, actor: str) -> int:
+    async def recover(
+        self, tenant: str, occurrence: UUID, lost_owner: int, actor: str, *, attempt: int | None = None
+    ) -> int:
         """End the open attempt of a worker that is gone; the position, or 0 if there is nothing to recover.
 
+        `attempt`: only if it is this one, which a worker that lives has lost hold of.
         Raises `StreamConflict` when somebody else was quicker (the next look finds it done), `Busy`, `Unavailable`.
         """
         history = await self._store.load(occurrence)
@@ -197,7 +200,7 @@ class Occurrences:
         if state is None:
             return 0
         schedule = fold_schedule(await self._store.load(state.schedule))
-        command = o.RecoverLost(schedule=schedule, owner=lost_owner, now=self._clock.now())
+        command = o.RecoverLost(schedule=schedule, owner=lost_owner, attempt=attempt, now=self._clock.now())
         bodies = o.decide(command, state)
         if not bodies:
             return 0

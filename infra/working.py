@@ -109,7 +109,9 @@ async def open_work(settings: Settings, incarnation: Incarnation) -> AsyncIterat
         if virtual is not None and stepped is not None:
             stepper = Stepper(virtual, stepped, dispatcher, source, applying, store.head)
             work.add("stepper", stepper.run())
-        recovery = Recovery(RecoveryConfig(), pool, Lives(pool), occurrences, incarnation.id, metrics)
+        recovery = Recovery(
+            RecoveryConfig(), pool, Lives(pool), occurrences, incarnation.id, metrics, dispatcher.under_way
+        )
         work.add("recovery", recovery.run())
         auditor = Auditor(AuditorConfig(), pool, store, clock, metrics, settings.default_zone)
         work.add("auditor", auditor.run())

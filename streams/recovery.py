@@ -1,4 +1,6 @@
-"""Takes over the open attempts of workers that died: each becomes a retry, or ends, as its delivery mode says.
+"""Takes over open attempts that nobody works on: each becomes a retry, or ends, as its delivery mode says.
+
+Those are the attempts of workers that died, and our own of which no task is left because it met an unforeseen error.
 
 Place in the flow: read models (who has open attempts) and locks (who lives) -> *recovery* -> log. Run at start, on a
 slow tick, and when somebody says that a worker has died.
@@ -8,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
+from uuid import UUID
 
 import asyncpg
 import structlog
@@ -57,7 +60,7 @@ class Recovered:
 
 
 class Recovery:
-    """`ours`: this worker's incarnation, which is never recovered from. `pool` reads the read models."""
+    """`ours`: this worker's incarnation, and `under_way` what it works on. `pool` reads the read models."""
 
     def __init__(
         self,
@@ -67,7 +70,9 @@ class Recovery:
         occurrences: Occurrences,
         ours: int,
         metrics: Metrics,
+        under_way: Callable[[], Collection[UUID]],
     ) -> None:
+        self._under_way = under_way
         self._config, self._pool, self._lives = config.validate(), pool, lives
         self._occurrences, self._ours, self._metrics = occurrences, ours, metrics
         self._wake = asyncio.Event()
@@ -93,10 +98,11 @@ class Recovery:
     async def run_once(self) -> Recovered:
         """End every open attempt whose worker is gone, as far as the read models know of it."""
         async with self._pool.acquire() as conn:
-            owners = [owner for owner in await open_owners(conn) if owner != self._ours]
-        gone = await self._lives.gone(owners) if owners else set()
+            owners = set(await open_owners(conn))
+        others = owners - {self._ours}
+        gone = await self._lives.gone(others) if others else set()
         attempts = 0
-        for owner in sorted(gone):
+        for owner in sorted(gone | (owners & {self._ours})):
             ended = await self._recover_all(owner)
             attempts += ended
             if ended:
@@ -109,15 +115,27 @@ class Recovery:
         while True:
             async with self._pool.acquire() as conn:
                 claims = await open_claims(conn, owner, after=after, limit=_PAGE)
-            ended += sum(await asyncio.gather(*(self._recover(claim, owner) for claim in claims)))
+            # Looked up after the claims were read: an attempt that had begun by then is under way, recorded, or lost.
+            busy = self._under_way() if owner == self._ours else ()
+            lost = [claim for claim in claims if claim.occurrence not in busy]
+            ended += sum(await asyncio.gather(*(self._recover(claim, owner) for claim in lost)))
             if len(claims) < _PAGE:
                 return ended
             after = claims[-1].occurrence
 
     async def _recover(self, claim: OpenClaim, owner: int) -> bool:
         try:
-            position = await self._occurrences.recover(claim.tenant, claim.occurrence, owner, f"worker:{self._ours}")
+            # Of ours only that very attempt: the next one may have begun since.
+            attempt = claim.attempt if owner == self._ours else None
+            actor = f"worker:{self._ours}"
+            position = await self._occurrences.recover(claim.tenant, claim.occurrence, owner, actor, attempt=attempt)
         except StreamConflict:
+            return False
+        except _AWAY:
+            raise
+        except Exception:
+            # One that cannot be recovered must hold up neither the others nor this worker; the auditor names it.
+            log.exception("attempt_cannot_be_recovered", occurrence=str(claim.occurrence), owner=owner)
             return False
         self.position = max(self.position, position)
         return position > 0

@@ -103,8 +103,11 @@ def _end(schedule: Schedule, outcome: Outcome, reason: str, attempt: int) -> Occ
 def recover(command: RecoverLost, state: Occurrence | None) -> list[AnyOccurrenceEvent]:
     if state is None or state.phase is not Phase.EXECUTING or state.owner != command.owner:
         return []
+    if command.attempt not in (None, state.attempt):
+        return []
     schedule = command.schedule
-    failure = Failure(kind="owner_lost", message=f"worker {command.owner} died during the attempt")
+    how = "died during the attempt" if command.attempt is None else "met an error and lost hold of the attempt"
+    failure = Failure(kind="owner_lost", message=f"worker {command.owner} {how}")
     once = schedule.definition.delivery.mode is Mode.AT_MOST_ONCE
     stop = once or state.lost + 1 >= MAX_LOST_ATTEMPTS
     failed = AttemptFailed(
@@ -113,5 +116,5 @@ def recover(command: RecoverLost, state: Occurrence | None) -> list[AnyOccurrenc
     if not stop:
         return [failed]
     outcome = Outcome.UNKNOWN if once else Outcome.DEAD_LETTERED
-    reason = "its worker died: sent or not, nobody can tell" if once else f"{MAX_LOST_ATTEMPTS} workers died on it"
+    reason = f"{failure.message}: sent or not, nobody can tell" if once else f"{MAX_LOST_ATTEMPTS} attempts were lost"
     return [failed, _end(schedule, outcome, reason, state.attempt)]

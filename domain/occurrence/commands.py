@@ -89,10 +89,14 @@ class RecordFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoverLost:
-    """The worker `owner` that ran the open attempt is gone, and nobody knows how far it came."""
+    """The worker `owner` that ran the open attempt is gone, and nobody knows how far it came.
+
+    Or it lives, but lost hold of its attempt number `attempt`.
+    """
 
     schedule: Schedule
     owner: int
+    attempt: int | None = None
     now: datetime
 
 

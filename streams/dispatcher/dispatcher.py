@@ -87,7 +87,8 @@ class Dispatcher:
             parked_each=max(1, config.rows_in_memory // 10),
             parked_in_all=max(1, config.rows_in_memory // 2),
         )
-        self._tasks: set[asyncio.Task[None]] = set()
+        #: What is under way, by the occurrence that it is about.
+        self._tasks: dict[asyncio.Task[None], UUID] = {}
         self._wake, self._quiet, self._stopping = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._swept = self._looked_abroad = time.monotonic()
         #: The last position that this dispatcher appended.
@@ -127,6 +128,10 @@ class Dispatcher:
     def in_flight(self) -> int:
         """Attempts under way, from before their claim until their result is stored."""
         return len(self._tasks)
+
+    def under_way(self) -> set[UUID]:
+        """The occurrences of these attempts. What is claimed by us and not among them, nobody works on."""
+        return set(self._tasks.values())
 
     @property
     def queue_size(self) -> int:
@@ -228,11 +233,11 @@ class Dispatcher:
 
     def _start(self, row: DueRow, candidate: Candidate, endpoint: str | None) -> None:
         task = asyncio.create_task(self._carry_out(row, candidate, endpoint))
-        self._tasks.add(task)
+        self._tasks[task] = row.occurrence
         task.add_done_callback(self._finished)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         self._wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("attempt_crashed", exc_info=error)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -30,7 +31,10 @@ async def never(_release: Release) -> Receipt:
 
 
 def recovery(worker: Worker, lives: Graveyard, ours: int = 2) -> Recovery:
-    return Recovery(RecoveryConfig(), worker.pool, lives, worker.occurrences, ours, worker.metrics)
+    def under_way() -> set[UUID]:
+        return set().union(*(dispatcher.under_way() for dispatcher in worker.dispatchers))
+
+    return Recovery(RecoveryConfig(), worker.pool, lives, worker.occurrences, ours, worker.metrics, under_way)
 
 
 async def die_during(worker: Worker, delivery: Delivery) -> tuple[Recovery, Graveyard, object]:
@@ -107,3 +111,87 @@ async def test_a_result_that_comes_after_the_recovery_changes_nothing(worker: Wo
     go_on.set()
     await paused.stop()
     assert await worker.story(one_off(schedule, DUE)) == ["claimed", "attempt_failed"]
+
+
+async def lose_hold(worker: Worker, delivery: Delivery) -> UUID:
+    """Worker 1 lives, but its attempt ended with an error that nobody foresaw: nothing was recorded. The schedule."""
+    dispatcher = worker.dispatcher(1)
+    record, crashed = dispatcher._occurrences.delivered, asyncio.Event()
+
+    async def fail_once(*_: object) -> int:
+        dispatcher._occurrences.delivered = record  # type: ignore[method-assign]
+        crashed.set()
+        raise RuntimeError("nobody foresaw this")
+
+    dispatcher._occurrences.delivered = fail_once  # type: ignore[method-assign]
+    schedule = await worker.create(at(DUE), delivery=delivery)
+    await worker.settle()
+    await worker.at(DUE)
+    assert crashed.is_set()
+    return schedule
+
+
+async def test_an_attempt_that_a_living_worker_lost_hold_of_is_made_again(worker: Worker) -> None:
+    """No task of ours is left that could record it; another attempt follows."""
+    schedule = await lose_hold(worker, Delivery())
+    assert (await recovery(worker, Graveyard(), ours=1).run_once()).attempts == 1
+    await worker.settle()
+    story = await worker.story(one_off(schedule, DUE))
+    assert story == ["claimed", "attempt_failed", "attempt_started", "ended:delivered"]
+
+
+async def test_at_most_once_ends_unknown_when_a_living_worker_lost_hold(worker: Worker) -> None:
+    """It was sent, in truth; but nobody can tell."""
+    schedule = await lose_hold(worker, Delivery(mode=Mode.AT_MOST_ONCE))
+    await recovery(worker, Graveyard(), ours=1).run_once()
+    await worker.settle()
+    assert (await worker.story(one_off(schedule, DUE)))[-1] == "ended:unknown"
+    assert len(worker.channel.releases) == 1
+
+
+async def test_our_own_attempts_under_way_are_left_alone(worker: Worker) -> None:
+    """However long they take; and so is an attempt that began after the claims were read."""
+    go_on = asyncio.Event()
+
+    async def slow(_release: Release) -> Receipt:
+        await go_on.wait()
+        return Receipt()
+
+    worker.channel.answers[None] = slow
+    dispatcher = worker.dispatcher(1)
+    schedule = await worker.create(at(DUE))
+    await worker.settle()
+    worker.clock.set(DUE)
+    dispatcher.wake()
+    await worker.channel.until(1)
+    await worker.applied()
+    occurrence = one_off(schedule, DUE)
+    assert (await recovery(worker, Graveyard(), ours=1).run_once()).attempts == 0
+    assert await worker.occurrences.recover("acme", occurrence, 1, "worker:1", attempt=2) == 0
+    go_on.set()
+    await worker.settle()
+    assert await worker.story(occurrence) == ["claimed", "ended:delivered"]
+
+
+async def test_one_that_cannot_be_recovered_does_not_hold_up_the_others(worker: Worker) -> None:
+    """Nor does it end the worker, which would meet it again after every start."""
+    worker.channel.answers[None] = never
+    doomed = worker.dispatcher(1, stop_s=0.01)
+    bad, good = await worker.create(at(DUE)), await worker.create(at(DUE))
+    await worker.settle()
+    worker.clock.set(DUE)
+    doomed.wake()
+    await worker.channel.until(2)
+    await doomed.stop()
+    worker.dispatchers.clear()
+    await worker.applied()
+    recover = worker.occurrences.recover
+
+    async def fail(tenant: str, occurrence: UUID, *args: object, **kwargs: object) -> int:
+        if occurrence == one_off(bad, DUE):
+            raise ValueError("a stream that nobody understands")
+        return await recover(tenant, occurrence, *args, **kwargs)  # type: ignore[arg-type]
+
+    worker.occurrences.recover = fail  # type: ignore[method-assign, assignment]
+    assert (await recovery(worker, Graveyard(1)).run_once()).attempts == 1
+    assert await worker.story(one_off(good, DUE)) == ["claimed", "attempt_failed"]
