@@ -1,4 +1,4 @@
-"""Reads the prior rows of a batch and writes what it changed: a fixed number of statements, values as arrays.
+"""Reads the prior rows of a batch and writes what it changed: a fixed number of statements, rows as arrays.
 
 Place in the flow: the projector calls these within its transaction, around the fold.
 """
@@ -79,20 +79,24 @@ async def read_prior(conn: Connection, fold: Fold, events: Sequence[Recorded]) -
 
 
 async def write(conn: Connection, fold: Fold) -> list[DueChange]:
-    """Write what the fold changed; gives the changes of the due index."""
+    """Write what the fold changed; gives the changes of the due index.
+
+    The large tables' rows go as one array of the table's row type: asyncpg takes an array per column, too, but looks
+    at every single value of it to see whether it is an array in turn.
+    """
     standings = [row for id_, row in fold.standings.items() if id_ in fold.touched]
     occurrences = [row for id_, row in fold.occurrences.items() if id_ in fold.touched]
     if fold.schedules:
-        await conn.execute(_SQL["write_schedules"], *columns(fold.schedules.values()))
+        await conn.execute(_SQL["write_schedules"], list(fold.schedules.values()))
         await _write_tags(conn, fold)
     if standings:
-        await conn.execute(_SQL["write_standings"], *columns(map(_standing_values, standings)))
+        await conn.execute(_SQL["write_standings"], [_standing_values(row) for row in standings])
     if occurrences:
-        await conn.execute(_SQL["write_occurrences"], *columns(map(_occurrence_values, occurrences)))
+        await conn.execute(_SQL["write_occurrences"], [_occurrence_values(row) for row in occurrences])
     changes = _due_changes(fold, standings, occurrences)
     rows = [change.due for change in changes if change.due is not None]
     if rows:
-        await conn.execute(_SQL["write_due"], *columns(map(_due_values, rows)))
+        await conn.execute(_SQL["write_due"], [_due_values(row) for row in rows])
     gone = [change.key for change in changes if change.due is None]
     if gone:
         await conn.execute(_SQL["clear_due"], gone)
@@ -215,4 +219,4 @@ def _occurrence_values(row: Occurrence) -> tuple[Any, ...]:
 
 
 def _due_values(row: DueRow) -> tuple[Any, ...]:
-    return (*row[:10], row.slot.local, row.slot.fold, *row[11:])
+    return (row.key, row.row, *row[2:10], row.slot.local, row.slot.fold, *row[11:])

@@ -47,17 +47,8 @@ UNION
 SELECT * FROM due WHERE schedule = ANY ($2::uuid[]) AND "row" = 'occurrence';
 
 -- name: write_schedules
--- What clients asked for.
-INSERT INTO schedules (id, tenant, recipient, recipient_ref, channel, priority, kind, type, tags, timing, delivery,
-                       expires_after_s, content, metadata, cloned_from, created_at)
-SELECT n.id, n.tenant, n.recipient, n.recipient_ref, n.channel, n.priority, n.kind, n.type,
-       CASE n.tags WHEN '[]' THEN '{}'::text[] ELSE ARRAY(SELECT json_array_elements_text(n.tags::json)) END,
-       n.timing, n.delivery, n.expires_after_s, n.content, n.metadata, n.cloned_from, n.created_at
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::text[], $8::text[],
-            $9::text[], $10::json[], $11::json[], $12::float8[], $13::json[], $14::json[], $15::uuid[],
-            $16::timestamptz[])
-    AS n (id, tenant, recipient, recipient_ref, channel, priority, kind, type, tags, timing, delivery,
-          expires_after_s, content, metadata, cloned_from, created_at)
+-- What clients asked for. The rows, as those below, are one array of the table's own row type: columns in its order.
+INSERT INTO schedules SELECT * FROM unnest($1::schedules[])
 ON CONFLICT (id) DO UPDATE SET
     channel = excluded.channel, priority = excluded.priority, kind = excluded.kind, type = excluded.type,
     tags = excluded.tags, timing = excluded.timing, delivery = excluded.delivery,
@@ -74,14 +65,7 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::uuid[]);
 
 -- name: write_standings
 -- Where schedules stand.
-INSERT INTO standings (id, tenant, shard, recipient_ref, recurring, priority, status, phase, version, slot, fold, number,
-                       due_at, plan, zone, recipient_zone, skipped, open, one_off, fired, missed, created_at, updated_at,
-                       cancelled_at, executed_at, failure_reason, position)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::smallint[], $4::text[], $5::boolean[], $6::smallint[], $7::text[],
-                     $8::text[], $9::int[], $10::timestamp[], $11::smallint[], $12::int[], $13::timestamptz[],
-                     $14::json[], $15::text[], $16::text[], $17::json[], $18::int[], $19::text[], $20::int[],
-                     $21::int[], $22::timestamptz[], $23::timestamptz[], $24::timestamptz[], $25::timestamptz[],
-                     $26::text[], $27::bigint[])
+INSERT INTO standings SELECT * FROM unnest($1::standings[])
 ON CONFLICT (id) DO UPDATE SET
     recurring = excluded.recurring, priority = excluded.priority, status = excluded.status, phase = excluded.phase,
     version = excluded.version, slot = excluded.slot, fold = excluded.fold, number = excluded.number,
@@ -92,15 +76,7 @@ ON CONFLICT (id) DO UPDATE SET
 
 -- name: write_occurrences
 -- What became of slots.
-INSERT INTO occurrences (id, slot, fold, number, tenant, shard, schedule, recipient_ref, priority, origin, status, reason,
-                         version, attempts, owner, due_at, wake_at, claimed_at, ended_at, late_ms, duration_ms, plan,
-                         recipient_zone, last_failure, response, reported, missed_count, missed_to, missed_to_fold,
-                         position)
-SELECT * FROM unnest($1::uuid[], $2::timestamp[], $3::smallint[], $4::int[], $5::text[], $6::smallint[], $7::uuid[],
-                     $8::text[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::int[], $14::int[],
-                     $15::bigint[], $16::timestamptz[], $17::timestamptz[], $18::timestamptz[], $19::timestamptz[],
-                     $20::float8[], $21::float8[], $22::json[], $23::text[], $24::json[], $25::json[], $26::json[],
-                     $27::int[], $28::timestamp[], $29::smallint[], $30::bigint[])
+INSERT INTO occurrences SELECT * FROM unnest($1::occurrences[])
 ON CONFLICT (id, slot) DO UPDATE SET
     priority = excluded.priority, status = excluded.status, reason = excluded.reason, version = excluded.version,
     attempts = excluded.attempts, owner = excluded.owner, wake_at = excluded.wake_at, claimed_at = excluded.claimed_at,
@@ -110,11 +86,7 @@ ON CONFLICT (id, slot) DO UPDATE SET
 
 -- name: write_due
 -- What waits.
-INSERT INTO due ("row", key, shard, tenant, due_at, priority, schedule, schedule_version, occurrence,
-                 occurrence_version, slot, fold, number, zone, origin, held)
-SELECT * FROM unnest($1::text[], $2::uuid[], $3::smallint[], $4::text[], $5::timestamptz[], $6::smallint[], $7::uuid[],
-                     $8::int[], $9::uuid[], $10::int[], $11::timestamp[], $12::smallint[], $13::int[], $14::text[],
-                     $15::text[], $16::boolean[])
+INSERT INTO due SELECT * FROM unnest($1::due[])
 ON CONFLICT (key) DO UPDATE SET
     due_at = excluded.due_at, priority = excluded.priority, schedule_version = excluded.schedule_version,
     occurrence = excluded.occurrence, occurrence_version = excluded.occurrence_version, slot = excluded.slot,

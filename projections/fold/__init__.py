@@ -1,0 +1,36 @@
+"""Events to rows: what each event changes. No clock, no zone data, no randomness: the same log gives the same rows.
+
+Place in the flow: `projector` gives a batch's prior rows, calls `Fold.apply` for each event in order, and
+writes what changed.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from horae.domain.envelope import Recorded
+from horae.projections.fold import occurrences, people, schedules
+from horae.projections.fold.batch import Rows, Unapplicable
+
+__all__ = ["Fold", "Unapplicable", "family"]
+
+_HANDLERS = {**schedules.HANDLERS, **occurrences.HANDLERS, **people.HANDLERS}
+
+
+class Fold(Rows):
+    """The rows of one batch: prior ones as read, then as folded."""
+
+    __slots__ = ()
+
+    def apply(self, event: Recorded) -> None:
+        """Fold one event in. Raises `Unapplicable` (or another error of bad data)."""
+        handler = _HANDLERS.get(type(event.body))
+        if handler is None:
+            raise Unapplicable(f"no projection knows {event.body.name}")
+        handler(self, event, event.body)
+
+
+def family(event: Recorded) -> UUID:
+    """What shares rows with this event: the schedule of a schedule's or occurrence's event, else its own stream."""
+    owner = getattr(event.body, "schedule", None)
+    return owner if isinstance(owner, UUID) else event.stream

@@ -1,0 +1,60 @@
+"""What the events of recipients and API keys change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from horae.domain import key, recipient
+from horae.domain.envelope import Event, Recorded
+from horae.projections.fold.batch import Rows, json_text
+
+
+def _recipient(fold: Rows, event: Recorded, body: recipient.RecipientSet) -> None:
+    profile, meta = body.personal, event.meta
+    prior = fold.recipients.get((meta.tenant, profile.id))
+    fold.recipients[meta.tenant, profile.id] = (
+        meta.tenant,
+        profile.id,
+        body.recipient_ref,
+        profile.zone,
+        profile.locale,
+        json_text(profile.attributes),
+        event.version,
+        prior[7] if prior else meta.recorded_at,
+        meta.recorded_at,
+        event.position,
+    )
+
+
+def _issued(fold: Rows, event: Recorded, body: key.KeyIssued) -> None:
+    fold.keys_issued.append(
+        (
+            event.stream,
+            event.meta.tenant,
+            body.sha256,
+            body.prefix,
+            body.label,
+            body.scope.value,
+            event.meta.recorded_at,
+            body.expires_at,
+            body.rotated_from,
+            event.version,
+            event.position,
+        )
+    )
+
+
+def _rotated(fold: Rows, event: Recorded, body: key.KeyRotated) -> None:
+    fold.keys_rotated.append((event.stream, body.successor, body.expires_at, event.version, event.position))
+
+
+def _revoked(fold: Rows, event: Recorded, _body: key.KeyRevoked) -> None:
+    fold.keys_revoked.append((event.stream, event.meta.recorded_at, event.version, event.position))
+
+
+HANDLERS: dict[type[Event], Any] = {
+    recipient.RecipientSet: _recipient,
+    key.KeyIssued: _issued,
+    key.KeyRotated: _rotated,
+    key.KeyRevoked: _revoked,
+}

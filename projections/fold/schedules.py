@@ -1,0 +1,128 @@
+"""What clients' events of a schedule change: its definition, where it stands, and occurrences that were triggered."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from horae.domain import schedule
+from horae.domain.envelope import Event, Recorded
+from horae.domain.schedule.state import same_rule
+from horae.domain.timing import Every
+from horae.projections.fold.batch import Rows, json_text
+from horae.projections.fold.occurrences import new_occurrence, open_occurrence, set_plan
+from horae.projections.rows import Standing
+
+
+def _definition(fold: Rows, standing: Standing, body: schedule.ScheduleCreated | schedule.ScheduleChanged) -> None:
+    personal, definition, timing = body.personal, body.definition, body.definition.timing
+    kind = personal.metadata.get("type")
+    prior = fold.schedules.get(standing.id)
+    cloned_from = body.cloned_from if isinstance(body, schedule.ScheduleCreated) else prior and prior[14]
+    standing.recurring = isinstance(timing, Every)
+    standing.priority = definition.priority
+    fold.schedules[standing.id] = (
+        standing.id,
+        standing.tenant,
+        personal.recipient,
+        standing.recipient_ref,
+        personal.channel,
+        definition.priority,
+        timing.kind,
+        kind if isinstance(kind, str) else None,
+        list(personal.tags),
+        timing.model_dump_json(exclude_none=True),
+        definition.delivery.model_dump_json(),
+        None if definition.expires_after is None else definition.expires_after.total_seconds(),
+        json_text(personal.content),
+        json_text(personal.metadata),
+        cloned_from,
+        standing.created_at,
+    )
+    fold.tags[standing.id] = personal.tags
+    fold.timings[standing.id] = timing
+
+
+def _created(fold: Rows, event: Recorded, body: schedule.ScheduleCreated) -> None:
+    meta = event.meta
+    standing = Standing(
+        id=event.stream,
+        tenant=meta.tenant,
+        shard=meta.shard,
+        recipient_ref=body.recipient_ref,
+        recurring=False,
+        priority=body.definition.priority,
+        created_at=meta.recorded_at,
+        updated_at=meta.recorded_at,
+        position=event.position,
+    )
+    fold.standings[event.stream] = standing
+    fold.touched.add(event.stream)
+    _definition(fold, standing, body)
+    standing.move_to(body.next)
+
+
+def _asked(fold: Rows, event: Recorded) -> Standing:
+    standing = fold.standing(event, event.stream)
+    standing.version, standing.updated_at = event.version, event.meta.recorded_at
+    return standing
+
+
+def _changed(fold: Rows, event: Recorded, body: schedule.ScheduleChanged) -> None:
+    standing = _asked(fold, event)
+    if not same_rule(body.definition.timing, fold.timings[event.stream]):
+        # Skipped slots are slots of the rule.
+        standing.skipped = "[]"
+    _definition(fold, standing, body)
+    if not body.next_unchanged:
+        # Another timing: what became of the old one's slot is its occurrence's to tell.
+        standing.one_off = None
+        standing.move_to(body.next)
+
+
+def _paused(fold: Rows, event: Recorded, _body: schedule.SchedulePaused) -> None:
+    standing = _asked(fold, event)
+    standing.phase = "paused"
+    standing.move_to(None)
+
+
+def _resumed(fold: Rows, event: Recorded, body: schedule.ScheduleResumed) -> None:
+    standing = _asked(fold, event)
+    standing.phase = "active"
+    standing.move_to(body.next)
+
+
+def _cancelled(fold: Rows, event: Recorded, _body: schedule.ScheduleCancelled) -> None:
+    standing = _asked(fold, event)
+    standing.phase, standing.cancelled_at = "cancelled", event.meta.recorded_at
+    standing.move_to(None)
+
+
+def _slot_changed(fold: Rows, event: Recorded, body: schedule.SlotSkipped | schedule.SlotUnskipped) -> None:
+    standing = _asked(fold, event)
+    slots = {(local, fold_) for local, fold_ in json.loads(standing.skipped)}
+    named = {(body.slot.local.isoformat(), body.slot.fold)}
+    standing.skipped = json_text(sorted(slots | named if isinstance(body, schedule.SlotSkipped) else slots - named))
+    if not body.next_unchanged:
+        standing.move_to(body.next)
+
+
+def _triggered(fold: Rows, event: Recorded, body: schedule.ScheduleTriggered) -> None:
+    standing = _asked(fold, event)
+    at = body.at
+    row = new_occurrence(event, standing, body.occurrence, "trigger", at.slot, at.due_at, "waiting")
+    row.version, row.wake_at = 0, at.due_at
+    set_plan(row, at)
+    open_occurrence(fold, standing, row)
+
+
+HANDLERS: dict[type[Event], Any] = {
+    schedule.ScheduleCreated: _created,
+    schedule.ScheduleChanged: _changed,
+    schedule.SchedulePaused: _paused,
+    schedule.ScheduleResumed: _resumed,
+    schedule.ScheduleCancelled: _cancelled,
+    schedule.SlotSkipped: _slot_changed,
+    schedule.SlotUnskipped: _slot_changed,
+    schedule.ScheduleTriggered: _triggered,
+}
