@@ -50,8 +50,9 @@ run: setup ## start everything on http://localhost:PORT, data in .horae (or DATA
 demo: setup ## import the examples on a virtual clock, fire what is due, tell the story
 	@exec $(BIN)/python examples/demo.py
 
+# By file, so that the tests of one share their services. (loadgroup of pytest-xdist 3.8 does not group under pytest 9.)
 test: lint ## lint, then every test except the long runs
-	@exec $(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not soak"
+	@exec $(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not soak"
 
 soak: setup ## the long runs: crash after crash, under load
 	@exec $(BIN)/pytest -m soak

@@ -72,13 +72,15 @@ class Live:
         """The JSON of a GET that goes well."""
         return answered(await self.client.get(path, params=params), 200)
 
-    async def post(self, path: str, body: Any = None, status: int = 200, **headers: str) -> dict[str, Any]:
+    async def post(
+        self, path: str, body: Any = None, status: int = 200, headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
         """The JSON of a POST that is answered with `status`."""
         return answered(await self.client.post(path, json={} if body is None else body, headers=headers), status)
 
-    async def patch(self, path: str, body: Any, status: int = 200, **headers: str) -> dict[str, Any]:
+    async def patch(self, path: str, body: Any, status: int = 200) -> dict[str, Any]:
         """The JSON of a PATCH that is answered with `status`."""
-        return answered(await self.client.patch(path, json=body, headers=headers), status)
+        return answered(await self.client.patch(path, json=body), status)
 
     async def occurrences(self, schedule: str) -> list[dict[str, Any]]:
         """What became of the schedule's slots, oldest first. What the stream has told is in it."""

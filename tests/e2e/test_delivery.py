@@ -38,14 +38,15 @@ async def ended(live: Live, schedule: str, count: int = 1) -> dict[str, Any]:
 async def test_from_asking_to_explaining(live: Live, hooks: Receiver, kind: str) -> None:
     """Each kind of timing fires on real time, and its story holds every fact from the asking to the outcome."""
     soon = datetime.now(UTC) + timedelta(seconds=1)
-    timing: dict[str, Any] = {
+    timings: dict[str, dict[str, Any]] = {
         "now": {"kind": "now"},
         "at": {"kind": "at", "at": soon.isoformat()},
         "at-local": {"kind": "at", "local": soon.replace(tzinfo=None).isoformat(), "zone": "UTC"},
         "in": {"kind": "in", "delay": "PT0.5S", "zone": "Europe/Berlin"},
         "phrase": {"kind": "phrase", "text": "in 1 second", "zone": "Asia/Tokyo"},
         "every": {"kind": "every", "rrule": "FREQ=SECONDLY", "zone": "Europe/Berlin", "count": 1},
-    }[kind]
+    }
+    timing = timings[kind]
     created = await live.create(
         channel=hooks.channel, timing=timing, recipient=fresh(), content={"subject": "Grüße, 世界"}, priority=3
     )
@@ -226,8 +227,8 @@ async def test_a_providers_report_is_kept(live: Live, hooks: Receiver) -> None:
     await live.ended(created["id"])
     path = f"/v1/occurrences/{hooks.requests[0].occurrence}"
     key = {"Idempotency-Key": fresh("key")}
-    first = await live.post(f"{path}/callbacks", {"status": "bounced", "detail": {"code": 550}}, 202, **key)
-    again = await live.post(f"{path}/callbacks", {"status": "bounced", "detail": {"code": 550}}, 202, **key)
+    first = await live.post(f"{path}/callbacks", {"status": "bounced", "detail": {"code": 550}}, 202, headers=key)
+    again = await live.post(f"{path}/callbacks", {"status": "bounced", "detail": {"code": 550}}, 202, headers=key)
     assert (again["version"], again["replayed"]) == (first["version"], True)
     shown = await live.get(path, min_position=first["position"])
     assert (shown["status"], shown["reported"]["status"]) == ("delivered", "bounced")

@@ -153,10 +153,10 @@ async def test_twice_triggered_in_one_second_is_twice(live: Live, hooks: Receive
     path = f"/v1/schedules/{created['id']}/trigger"
     answers = await asyncio.gather(*(live.post(path, None, 202) for _ in range(10)))
     key = {"Idempotency-Key": fresh("key")}
-    first = await live.post(path, {"reason": "once"}, 202, **key)
-    again = await live.post(path, {"reason": "once"}, 202, **key)
+    first = await live.post(path, {"reason": "once"}, 202, headers=key)
+    again = await live.post(path, {"reason": "once"}, 202, headers=key)
     assert (again["occurrence"], again["replayed"]) == (first["occurrence"], True)
-    await live.post(path, {"reason": "otherwise"}, 422, **key)
+    await live.post(path, {"reason": "otherwise"}, 422, headers=key)
     requests = await hooks.received(11)
     await live.ended(created["id"], 11)
     wanted = {answer["occurrence"] for answer in answers} | {first["occurrence"]}

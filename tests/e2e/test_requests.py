@@ -64,9 +64,9 @@ async def test_the_same_create_is_one_schedule(live: Live, hooks: Receiver) -> N
     assert len({item["id"] for item in shown}) == 1
     assert {item["version"] for item in shown} == {1}
     await live.ended(shown[0]["id"])
-    again = await live.post("/v1/schedules", body, 200, **key)
+    again = await live.post("/v1/schedules", body, 200, headers=key)
     assert (again["id"], again["replayed"], again["position"]) == (shown[0]["id"], True, shown[0]["position"])
-    problem = await live.post("/v1/schedules", body | {"content": {"n": 2}}, 422, **key)
+    problem = await live.post("/v1/schedules", body | {"content": {"n": 2}}, 422, headers=key)
     assert (problem["code"], problem["field"]) == ("idempotency_mismatch", "Idempotency-Key")
     sentinel = await live.post("/v1/schedules", body_to(hooks), 201)
     await live.ended(sentinel["id"])
@@ -77,10 +77,10 @@ async def test_the_same_cancel_is_one_cancel(live: Live) -> None:
     """A repeat gets the first answer; the same key with another reason is refused."""
     created = await live.create(timing=YEARLY)
     path, key = f"/v1/schedules/{created['id']}/cancel", keyed()
-    first = await live.post(path, {"reason": "no more"}, **key)
-    again = await live.post(path, {"reason": "no more"}, **key)
+    first = await live.post(path, {"reason": "no more"}, headers=key)
+    again = await live.post(path, {"reason": "no more"}, headers=key)
     assert (again["version"], again["position"], again["replayed"]) == (2, first["position"], True)
-    await live.post(path, {"reason": "something else"}, 422, **key)
+    await live.post(path, {"reason": "something else"}, 422, headers=key)
     history = await live.get(f"/v1/schedules/{created['id']}/history")
     assert len(history["items"]) == 2
 
@@ -203,7 +203,7 @@ async def test_bad_items_of_a_bulk_do_not_hold_the_good_ones(live: Live, hooks: 
 
     async def send() -> list[dict[str, Any]]:
         if form == "json":
-            shown = await live.post("/v1/schedules/bulk", items, **key)
+            shown = await live.post("/v1/schedules/bulk", items, headers=key)
             assert shown["created"] + shown["replayed"] == 20
             assert shown["rejected"] == 6
             found: list[dict[str, Any]] = shown["items"]
