@@ -39,19 +39,11 @@ async def _work(settings: Settings) -> int:
     stop = stop_requested()
     watch_loop(asyncio.get_running_loop(), settings.health_check_interval_s, STUCK_EXIT_CODE)
     try:
-        async with Incarnation(settings.owner_dsn()) as incarnation:
-            while not stop.is_set():
-                began = time.monotonic()
-                await run_until(stop, asyncio.create_task(incarnation.lead(), name="lead"))
-                if stop.is_set():
-                    break
-                async with open_work(settings, incarnation) as work:
-                    # What exists now lives as long as the process: the collector need not look at it again.
-                    gc.collect()
-                    gc.freeze()
-                    _log.info("working", incarnation=incarnation.id, after_s=round(time.monotonic() - began, 2))
-                    keeping = asyncio.create_task(incarnation.keep(), name="keep-locks")
-                    await run_until(stop, *work.tasks(), keeping)
+        while not stop.is_set():
+            # A life of its own for each term: what one leaves open is recovered like a dead worker's, by whoever leads
+            # next. Under the id of a process that merely stands by it would look as if somebody still worked on it.
+            async with Incarnation(settings.owner_dsn()) as incarnation:
+                await _serve_term(settings, incarnation, stop)
     except Stuck as stuck:
         _log.error("worker_stuck", error=str(stuck))
         return STUCK_EXIT_CODE
@@ -59,3 +51,18 @@ async def _work(settings: Settings) -> int:
         _log.error("worker_cannot_work", error=str(error))
         return 1
     return 0
+
+
+async def _serve_term(settings: Settings, incarnation: Incarnation, stop: asyncio.Event) -> None:
+    """Wait until we lead, then work until `stop` or until another worker leads."""
+    began = time.monotonic()
+    await run_until(stop, asyncio.create_task(incarnation.lead(), name="lead"))
+    if stop.is_set():
+        return
+    async with open_work(settings, incarnation) as work:
+        # What exists now lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        _log.info("working", incarnation=incarnation.id, after_s=round(time.monotonic() - began, 2))
+        keeping = asyncio.create_task(incarnation.keep(), name="keep-locks")
+        await run_until(stop, *work.tasks(), keeping)
