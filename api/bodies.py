@@ -208,7 +208,7 @@ def _hint(model: type[BaseModel], item: ErrorDetails) -> str | None:
         return None
     name, parent = str(location[place]), _model_at(model, location[:place], location)
     if item["type"] == "extra_forbidden":
-        known = sorted(parent.model_fields) if parent else []
+        known = sorted(info.alias or name for name, info in parent.model_fields.items()) if parent else []
         close = difflib.get_close_matches(name, known, n=1)
         if close:
             return f"Did you mean `{close[0]}`?"
