@@ -1,9 +1,9 @@
 """The completeness auditor: does every slot of an active schedule end in a recorded outcome?
 
-Place in the flow: read models and log -> *auditor* -> alarm. It shares nothing with the dispatcher's memory. What looks
-silent in the read models (an overdue slot, one that no due row will bring, an occurrence that is stuck) is checked
-against the log before it counts; and, series by series, the slots that the timing says should have ended are looked up
-there.
+Place in the flow: read models and log -> *auditor* -> alarm, and an event per silent slot. It shares nothing with the
+dispatcher's memory. What looks silent in the read models (an overdue slot, one that no due row will bring, an
+occurrence that is stuck) is checked against the log before it counts; and, series by series, the slots that the timing
+says should have ended are looked up there.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ import asyncpg
 import structlog
 
 from horae.commands.candidates import fold, fold_schedule, moves_series, sets_pointer
+from horae.commands.context import Call, meta_of
 from horae.commands.ports import Clock, EventStore
 from horae.domain import timing as t
+from horae.domain.audit import SlotSilent, silence_event_id, silence_stream
 from horae.domain.delivery import MAX_TIMEOUT
-from horae.domain.envelope import Recorded
-from horae.domain.errors import Unavailable
-from horae.domain.ids import occurrence_id
+from horae.domain.envelope import NewEvent, Recorded
+from horae.domain.errors import Busy, Unavailable
+from horae.domain.ids import occurrence_id, shard_of
 from horae.domain.occurrence import Phase
 from horae.domain.schedule import Schedule, Status
 from horae.projections.audit import (
@@ -41,6 +43,7 @@ from horae.streams.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 _LOWEST = UUID(int=0)
+_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, Unavailable, Busy)
 #: A recipient may have moved by that much since the slot was planned.
 _ZONES_APART = timedelta(hours=26)
 
@@ -92,20 +95,26 @@ class Auditor:
     ) -> None:
         self._config, self._pool, self._store = config.validate(), pool, store
         self._clock, self._metrics, self._default_zone = clock, metrics, default_zone
-        self._after, self._alarmed = _LOWEST, set[UUID]()
+        self._after, self._alarmed, self._told = _LOWEST, set[UUID](), set[UUID]()
         self.last: Report | None = None
 
     async def run(self) -> None:
-        """Look every `every_s`, until cancelled. Survives a database that is away."""
+        """Look every `every_s`, until cancelled. Survives a database that is away, and faults of its own."""
         while True:
             await asyncio.sleep(self._config.every_s)
             try:
                 await self.run_once()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, Unavailable) as error:
+            except _AWAY as error:
                 log.warning("auditor_waits", error=str(error))
+            except Exception:
+                # Whoever looks after the dispatcher must not take it down.
+                log.exception("audit_failed")
 
     async def run_once(self) -> Report:
-        """Compare what should have ended with what is on record; each silent slot raises one alarm."""
+        """Compare what should have ended with what is on record; each silent slot raises one alarm, and is an event.
+
+        Raises `Busy`, `Unavailable` or asyncpg's errors; what could not be told is told by the next look.
+        """
         now, config = self._clock.now(), self._config
         before = now - timedelta(seconds=config.silent_after_s)
         async with self._pool.acquire() as conn:
@@ -121,6 +130,7 @@ class Auditor:
         report = Report(now, tuple(sorted(silent, key=lambda s: s.due_at)), len(series), slots)
         self._raise_alarms(report)
         self.last = report
+        await self._tell(report)
         return report
 
     async def _confirmed(self, suspects: Sequence[Suspect], before: datetime) -> list[Suspect]:
@@ -140,7 +150,7 @@ class Auditor:
             Suspect(each.schedule, each.tenant, _id(each.schedule, at), at.slot, at.due_at, "unheard")
             for each in series
             if each.schedule in asked
-            for at in self._expected(each, asked[each.schedule], before)
+            for at in self._slots_of(each, asked[each.schedule], before)
         ]
         heard = await self._store.load_many({suspect.occurrence for suspect in expected})
         unheard = [suspect for suspect in expected if suspect.occurrence not in heard]
@@ -150,6 +160,14 @@ class Auditor:
             return len(expected), [
                 s for s in unheard if not await covered_by_missed_run(conn, s.schedule, s.slot.local)
             ]
+
+    def _slots_of(self, series: Series, asked: Sequence[Recorded], before: datetime) -> list[t.Next]:
+        try:
+            return self._expected(series, asked, before)
+        except Exception:
+            # Such as a zone that newer zone data lack: it must not keep the others from being looked at.
+            log.exception("series_cannot_be_audited", schedule=str(series.schedule))
+            return []
 
     def _expected(self, series: Series, asked: Sequence[Recorded], before: datetime) -> list[t.Next]:
         """The slots of the window, as far as the series has stood where it stands since then."""
@@ -184,6 +202,31 @@ class Auditor:
                 due_at=first.due_at.isoformat(),
                 state=first.state,
             )
+
+    async def _tell(self, report: Report) -> None:
+        """Store each silence once, ever: the same event again changes nothing."""
+        untold = [suspect for suspect in report.silent if suspect.occurrence not in self._told]
+        await asyncio.gather(*(self._store.append([_silence(suspect, report.at)], lane="bulk") for suspect in untold))
+        self._told = {suspect.occurrence for suspect in report.silent}
+
+
+def _silence(suspect: Suspect, now: datetime) -> NewEvent:
+    stream = silence_stream(suspect.tenant, suspect.occurrence)
+    meta = meta_of(
+        Call(tenant=suspect.tenant, actor="auditor"),
+        event_id=silence_event_id(suspect.tenant, suspect.occurrence),
+        shard=shard_of(suspect.tenant, str(stream)),
+        now=now,
+        correlation_id=suspect.occurrence,
+    )
+    body = SlotSilent(
+        schedule_id=suspect.schedule,
+        occurrence_id=suspect.occurrence,
+        slot=suspect.slot,
+        due_at=suspect.due_at,
+        state=suspect.state,
+    )
+    return NewEvent(stream, 1, meta, body)
 
 
 def _id(schedule: UUID, at: t.Next) -> UUID:

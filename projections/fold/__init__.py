@@ -6,15 +6,19 @@ writes what changed.
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
-from horae.domain.envelope import Recorded
+from horae.domain.audit import SlotSilent
+from horae.domain.envelope import Event, Recorded
 from horae.projections.fold import occurrences, people, schedules
 from horae.projections.fold.batch import Rows, Unapplicable
 
 __all__ = ["Fold", "Unapplicable", "family"]
 
-_HANDLERS = {**schedules.HANDLERS, **occurrences.HANDLERS, **people.HANDLERS}
+#: Told to subscribers and kept in the log; no row depends on them.
+_WITHOUT_ROWS = frozenset({SlotSilent})
+_HANDLERS: dict[type[Event], Any] = {**schedules.HANDLERS, **occurrences.HANDLERS, **people.HANDLERS}
 
 
 class Fold(Rows):
@@ -26,6 +30,8 @@ class Fold(Rows):
         """Fold one event in. Raises `Unapplicable` (or another error of bad data)."""
         handler = _HANDLERS.get(type(event.body))
         if handler is None:
+            if type(event.body) in _WITHOUT_ROWS:
+                return
             raise Unapplicable(f"no projection knows {event.body.name}")
         handler(self, event, event.body)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from horae.domain import audit as a
 from horae.domain import key as k
 from horae.domain import occurrence as o
 from horae.domain import recipient as r
@@ -172,6 +173,7 @@ SAMPLES: tuple[Event, ...] = (
     ),
     k.KeyRotated(successor=OTHER, expires_at=AT),
     k.KeyRevoked(reason="leaked"),
+    a.SlotSilent(schedule_id=STREAM, occurrence_id=OTHER, slot=SLOT, due_at=AT, state="overdue"),
 )
 
 _RESOLVED = t.Resolved(local=SLOT.local, fold=1, zone="Europe/Berlin", zone_source="recipient")

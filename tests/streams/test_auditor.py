@@ -6,7 +6,10 @@ from datetime import timedelta
 import pytest
 
 from horae.domain import timing as t
+from horae.domain.audit import SlotSilent
 from horae.domain.delivery import Delivery, Retry
+from horae.domain.errors import Invalid
+from horae.projections.audit import Series
 from horae.streams.auditor import Auditor, AuditorConfig
 from tests.streams.worker import NOON, Worker, at, fails, one_off
 
@@ -66,6 +69,46 @@ async def test_a_dispatcher_that_does_nothing_is_found(worker: Worker) -> None:
         (schedule, NOON + HOUR, "overdue"),
         (schedule, NOON + 2 * HOUR, "unheard"),
     ]
+
+
+@pytest.mark.covers("REL-18")
+async def test_a_silent_slot_becomes_an_event_once(worker: Worker) -> None:
+    """However often it is found, by whichever auditor; and it neither parks anything nor stands in the claim's way."""
+    schedule = await worker.create(at(NOON + HOUR))
+    await worker.applied()
+    worker.clock.set(NOON + 2 * HOUR)
+    audit = auditor(worker)
+    await audit.run_once()
+    await audit.run_once()
+    worker.clock.set(NOON + 3 * HOUR)
+    await auditor(worker).run_once()
+    told = [event for event in await worker.store.after(0) if isinstance(event.body, SlotSilent)]
+    assert [(e.body.schedule_id, e.body.due_at, e.meta.tenant, e.meta.actor) for e in told] == [
+        (schedule, NOON + HOUR, "acme", "auditor")
+    ]
+    worker.dispatcher()
+    await worker.settle()
+    assert worker.feed.parked == frozenset()
+    assert await worker.story(one_off(schedule, NOON + HOUR)) == ["claimed", "ended:delivered"]
+    assert (await audit.run_once()).silent == ()
+
+
+async def test_a_series_that_cannot_be_planned_does_not_keep_the_others_unseen(worker: Worker) -> None:
+    """Its zone may have gone from the zone data; the alarm about another one is raised all the same."""
+    bad = await worker.create(t.Every(interval=t.Interval(unit="hours"), zone="UTC"))
+    good = await worker.create(t.Every(interval=t.Interval(unit="hours"), zone="UTC"))
+    await worker.applied()
+    await worker.pool.execute("UPDATE standings SET due_at = due_at + interval '9 hours'")
+    worker.clock.set(NOON + 2 * HOUR)
+    audit, expected = auditor(worker), Auditor._expected
+
+    def plan(series: Series, *rest: object) -> list[t.Next]:
+        if series.schedule == bad:
+            raise Invalid("there is no such zone")
+        return expected(audit, series, *rest)  # type: ignore[arg-type]
+
+    audit._expected = plan  # type: ignore[method-assign, assignment]
+    assert {s.schedule for s in (await audit.run_once()).silent} == {good}
 
 
 async def test_a_series_that_jumped_over_a_slot_is_found_in_the_log(worker: Worker) -> None:
