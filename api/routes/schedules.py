@@ -12,6 +12,7 @@ from horae.api import openapi
 from horae.api.auth import caller_of
 from horae.api.bodies import query, read_model
 from horae.api.models.schedules import CREATE_EXAMPLES, CreateSchedule, ScheduleList, ScheduleShown, ScheduleStatus
+from horae.api.plain import PlainRoute
 from horae.api.reading import Many, PageQuery, ReadQuery, moment, read_models, services_of
 from horae.api.rows import schedule_row_shown
 from horae.api.views import call_of, etag, respond, schedule_shown
@@ -19,7 +20,7 @@ from horae.domain.key import Scope
 from horae.domain.timing.values import Instant
 from horae.projections import queries
 
-router = APIRouter(tags=["schedules"])
+router = APIRouter(tags=["schedules"], route_class=PlainRoute)
 
 
 class GetQuery(ReadQuery):
