@@ -13,6 +13,7 @@ from uuid import UUID
 
 from horae.api.models.occurrences import Decision, Explanation
 from horae.api.story import decision, local, planned, told, who
+from horae.commands.candidates import sets_pointer
 from horae.commands.occurrences import fold
 from horae.commands.reading import fold_schedule
 from horae.domain import occurrence as o
@@ -147,6 +148,9 @@ def _judge(
         return Verdict("paused", "Not sent: the schedule was paused when it came due.", at)
     if t.find(then.timing, slot, context) is None:
         return Verdict("before_start", "Not sent: at that time the schedule had another timing, without this slot.", at)
+    given_up = _given_up(asked, at)
+    if given_up is not None:
+        return given_up
     if schedule.status is s.Status.PAUSED:
         return Verdict("paused", "It is due, but the schedule was paused before it could be claimed.", at)
     if schedule.status is s.Status.CANCELLED:
@@ -154,6 +158,26 @@ def _judge(
     late = context.now - at.due_at
     text = f"It has been due for {late.total_seconds():.1f} s and waits for a worker or for a free place to send."
     return Verdict("waiting", text, at)
+
+
+def _given_up(asked: Sequence[Recorded], at: t.Next) -> Verdict | None:
+    """It was due and unclaimed when somebody made the series go on from a later slot: it will never come."""
+    for event in asked:
+        if event.meta.recorded_at < at.due_at or not sets_pointer(event.body):
+            continue
+        when, by = local(event.meta.recorded_at, at.plan.zone), who(event.meta.actor)
+        match event.body:
+            case s.ScheduleResumed(next=then) if then is None or then.due_at > at.due_at:
+                text = (
+                    f"Not sent: it was due but not claimed yet when the schedule was paused, and when {by} resumed it"
+                )
+                return Verdict("paused", f"{text} on {when}, it went on with its next slot.", at)
+            case s.ScheduleChanged(next=then) if then is None or then.due_at > at.due_at:
+                text = f"Not sent: it was due but not claimed yet when {by} changed the timing on {when}"
+                return Verdict("replaced", f"{text}, and the series went on with a later slot.", at)
+            case _:
+                continue
+    return None
 
 
 def _as_of(asked: Sequence[Recorded], at: t.Next) -> s.Schedule:

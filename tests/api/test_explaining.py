@@ -163,3 +163,25 @@ async def test_a_timing_can_be_tried_without_creating_anything(world: World) -> 
     assert wrong.json()["hint"]
     assert await world.services.store.head() == head
     assert world.clock.now() == NOW
+
+
+@pytest.mark.covers("LIF-09")
+async def test_a_slot_that_was_overdue_when_the_schedule_was_paused_or_changed_is_not_said_to_wait(
+    world: World,
+) -> None:
+    """Nobody had claimed it, and the series went on behind it: it never comes, and explain-not says why."""
+    paused, changed = await world.create(), await world.create()
+    world.pass_time(days=1)
+    for verb in ("pause", "resume"):
+        await world.client.post(f"/v1/schedules/{paused['id']}/{verb}")
+    later = {"timing": {**DAILY["timing"], "ends_at": "2027-12-01"}}
+    answer = await world.client.patch(f"/v1/schedules/{changed['id']}", json=later)
+    assert answer.status_code == 200, answer.text
+    await world.settled()
+    slot = paused["next"]["slot"]
+    told = await world.get(f"/v1/schedules/{paused['id']}/explain", slot=slot)
+    assert (told["verdict"], told["released"]) == ("paused", False)
+    assert "went on with its next slot" in told["story"][-1]
+    told = await world.get(f"/v1/schedules/{changed['id']}/explain", slot=slot)
+    assert told["verdict"] == "replaced"
+    assert "went on with a later slot" in told["story"][-1]

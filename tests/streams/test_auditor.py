@@ -82,8 +82,8 @@ async def test_a_silent_slot_becomes_an_event_once(worker: Worker) -> None:
     await audit.run_once()
     worker.clock.set(NOON + 3 * HOUR)
     await auditor(worker).run_once()
-    told = [event for event in await worker.store.after(0) if isinstance(event.body, SlotSilent)]
-    assert [(e.body.schedule_id, e.body.due_at, e.meta.tenant, e.meta.actor) for e in told] == [
+    told = [(e.meta, e.body) for e in await worker.store.after(0) if isinstance(e.body, SlotSilent)]
+    assert [(body.schedule_id, body.due_at, meta.tenant, meta.actor) for meta, body in told] == [
         (schedule, NOON + HOUR, "acme", "auditor")
     ]
     worker.dispatcher()

@@ -123,7 +123,7 @@ async def lose_hold(worker: Worker, delivery: Delivery) -> UUID:
         crashed.set()
         raise RuntimeError("nobody foresaw this")
 
-    dispatcher._occurrences.delivered = fail_once  # type: ignore[method-assign]
+    dispatcher._occurrences.delivered = fail_once  # type: ignore[method-assign, assignment]
     schedule = await worker.create(at(DUE), delivery=delivery)
     await worker.settle()
     await worker.at(DUE)
@@ -192,6 +192,6 @@ async def test_one_that_cannot_be_recovered_does_not_hold_up_the_others(worker: 
             raise ValueError("a stream that nobody understands")
         return await recover(tenant, occurrence, *args, **kwargs)  # type: ignore[arg-type]
 
-    worker.occurrences.recover = fail  # type: ignore[method-assign, assignment]
+    worker.occurrences.recover = fail  # type: ignore[method-assign]
     assert (await recovery(worker, Graveyard(1)).run_once()).attempts == 1
     assert await worker.story(one_off(good, DUE)) == ["claimed", "attempt_failed"]
