@@ -36,6 +36,7 @@ from horae.domain.timing.zones import RECIPIENT, resolve_zone, to_local, tzdata_
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+from dataclasses import replace
 
 __all__ = [
     "after",
@@ -318,9 +319,12 @@ def _passed_over(timing: Every, base: datetime, slots: list[Next], count: int, c
         last = slots[-1].slot
         end = series.source.nominal(last.local, last.fold)
     passed: list[tuple[datetime, SkippedSlot]] = []
-    for skipped in ctx.exceptions:
+    # Jitter may lift slots past `base`, so the first to come is asked for as if nothing were skipped.
+    coming = next(_coming(timing, base, replace(ctx, exceptions=frozenset())), None) if ctx.exceptions else None
+    for skipped in ctx.exceptions if coming is not None else ():
         at = series.source.nominal(skipped.local, skipped.fold)
-        if start < at and (end is None or at <= end) and series.has(skipped.local, skipped.fold) is not None:
+        begun = coming is not None and at >= series.source.nominal(coming.slot.local, coming.slot.fold)
+        if begun and (end is None or at <= end) and series.has(skipped.local, skipped.fold) is not None:
             passed.append((at, SkippedSlot(slot=skipped, reason=skip_reason("skipped", skipped.local, zone))))
     if end is not None:
         code = "gap_skipped" if timing.gap == "skip" else "merged"

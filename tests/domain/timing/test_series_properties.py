@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise, takewhile
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from horae.domain import timing as t
@@ -15,6 +16,13 @@ from tests.domain.timing.cases import take, walk
 from tests.domain.timing.strategies import series
 
 N = 60
+#: Its first slot lies at the present and is lifted past it by jitter.
+_LIFTED = t.Every(
+    rrule="FREQ=MINUTELY;INTERVAL=50",
+    zone="Europe/Berlin",
+    starts_at=datetime(2026, 3, 29, 1),  # noqa: DTZ001 - a local time
+    jitter=timedelta(minutes=45),
+)
 Case = tuple[t.Every, t.Context]
 
 
@@ -93,6 +101,7 @@ def test_a_normal_slot_is_what_the_clock_on_the_wall_shows(case: Case) -> None:
 
 
 @given(series(), st.sets(st.integers(0, 20)))
+@example((_LIFTED, t.Context(datetime(2026, 3, 29, 1, tzinfo=UTC), UUID("e3e70682-c209-4cac-629f-6fbed82c07cd"))), {0})
 def test_exceptions_leave_out_exactly_their_slots(case: Case, skipped: set[int]) -> None:
     """Skipped slots vanish from the walk and show in the preview; the others keep their number and instant."""
     timing, ctx = case
