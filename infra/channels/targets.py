@@ -42,6 +42,9 @@ def _with_embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv
 
 
 def _is_global(address: IPv4Address | IPv6Address) -> bool:
+    if isinstance(address, IPv6Address) and address.is_site_local:
+        # fec0::/10: given up in 2004, private where it is still in use, and `is_global` for Python.
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 

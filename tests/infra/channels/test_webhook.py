@@ -1,10 +1,13 @@
 """The webhook channel against a real receiver on this machine."""
 
 import asyncio
+import shutil
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -197,11 +200,72 @@ async def test_private_targets_are_refused_by_default(receiver: Receiver) -> Non
     assert receiver.got == []
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused(channel: WebhookChannel, receiver: Receiver) -> None:
-    """TLS against a server that speaks none, too: the message never leaves."""
+@pytest.mark.parametrize(
+    "host", ["2130706433", "127.1", "0", "0177.0.0.1", "0x7f000001", "127.0.0.1.", "%31%32%37.0.0.1", "[::1%25lo]"]
+)
+async def test_other_spellings_of_this_machine_do_not_reach_it(receiver: Receiver, host: str) -> None:
+    """What the C library would read as 127.0.0.1, and what no literal address looks like."""
+    channel = WebhookChannel(Secrets(), now)
+    met = await failure(channel, receiver.url.replace("localhost", host))
+    await channel.aclose()
+    assert met.kind in ("refused_target", "channel", "dns")
+    assert receiver.got == []
+
+
+async def test_a_server_that_speaks_no_tls_gets_nothing(channel: WebhookChannel, receiver: Receiver) -> None:
+    """The handshake fails before the message leaves."""
     met = await failure(channel, receiver.url.replace("http:", "https:"))
     assert (met.kind, met.nothing_arrived) == ("tls", True)
     assert receiver.got == []
+
+
+@pytest.fixture
+async def secured(receiver: Receiver, tmp_path: Path) -> AsyncIterator[Receiver]:
+    """The receiver behind TLS, with a certificate for `localhost` that it signed itself: `tmp_path / "cert"`."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl to make a certificate with")
+    made = await asyncio.create_subprocess_exec(
+        openssl, "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "2",
+        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", str(tmp_path / "key"),
+        "-out", str(tmp_path / "cert"), stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    assert await made.wait() == 0
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", receiver.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    receiver.url = f"https://localhost:{runner.addresses[0][1]}/hook"
+    yield receiver
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("mode", Mode)
+async def test_a_certificate_that_nobody_vouches_for_is_refused(
+    channel: WebhookChannel, secured: Receiver, mode: Mode
+) -> None:
+    """Self-signed: the message never leaves, so that even at_most_once may try again."""
+    met = await failure(channel, secured.url, mode=mode)
+    assert (met.kind, met.nothing_arrived, met.retryable) == ("tls", True, True)
+    assert "certificate" in met.message
+    assert secured.got == []
+
+
+async def test_a_certificate_counts_for_its_own_name_only(secured: Receiver, tmp_path: Path) -> None:
+    """Vouched for, it is taken under the name that it was made for, and refused under another."""
+    trusting = ssl.create_default_context(cafile=str(tmp_path / "cert"))
+    channel = WebhookChannel(Secrets(), now, allow_private_targets=True, ssl_context=trusting)
+    try:
+        met = await failure(channel, secured.url.replace("localhost", "127.0.0.1"))
+        assert (met.kind, met.nothing_arrived) == ("tls", True)
+        assert secured.got == []
+        await channel.release(release_to(Webhook(secured.url)))
+    finally:
+        await channel.aclose()
+    assert len(secured.got) == 1
 
 
 async def test_connections_are_used_again_but_not_where_it_matters(channel: WebhookChannel, receiver: Receiver) -> None:
