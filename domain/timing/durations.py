@@ -80,6 +80,7 @@ def parse_duration(text: object) -> timedelta:
     return timedelta(days=span.days) + span.clock
 
 
+@lru_cache(maxsize=1024)
 def format_duration(value: timedelta) -> str:
     """The shortest ISO 8601 text that reads back as the same `timedelta`, such as `P1DT2H`."""
     days = f"{value.days}D" if value.days else ""
