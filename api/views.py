@@ -46,6 +46,12 @@ def etag(version: int) -> dict[str, str]:
     return {"ETag": f'"{version}"'}
 
 
+def created_headers(answer: Answer[s.Schedule]) -> dict[str, str]:
+    """Of an answer to a creation. A repeat gets the first answer again, status and all; one header tells it apart."""
+    repeat = {"Idempotent-Replayed": "true"} if answer.replayed else {}
+    return {**etag(answer.version), **repeat, "Location": f"/v1/schedules/{answer.id}"}
+
+
 def next_shown(at: t.Next) -> NextShown:
     """A slot as clients see it."""
     plan = at.plan

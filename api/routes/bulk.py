@@ -185,7 +185,7 @@ def _shown(request: Request, results: Iterator[BulkResult]) -> Iterator[BulkItem
         assert answer is not None
         yield BulkItemShown.model_construct(
             index=result.index,
-            status=200 if answer.replayed else 201,
+            status=201,
             id=answer.id,
             version=answer.version,
             position=answer.position,

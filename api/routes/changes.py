@@ -21,7 +21,7 @@ from horae.api.models.schedules import (
     Triggered,
 )
 from horae.api.reading import ReadQuery, if_match, services_of
-from horae.api.views import call_of, etag, next_shown, respond, schedule_shown
+from horae.api.views import call_of, created_headers, etag, next_shown, respond, schedule_shown
 from horae.commands.context import Answer
 from horae.domain import schedule as s
 from horae.domain import timing as t
@@ -229,5 +229,4 @@ async def clone_schedule(request: Request, schedule_id: UUID) -> Response:
     caller = caller_of(request, Scope.WRITE)
     given, plain = await read_model(request, CloneSchedule)
     answer = await services_of(request).schedules.clone(call_of(request, caller, plain), schedule_id, given)
-    headers = {**etag(answer.version), "Location": f"/v1/schedules/{answer.id}"}
-    return respond(schedule_shown(answer), 200 if answer.replayed else 201, headers)
+    return respond(schedule_shown(answer), 201, created_headers(answer))

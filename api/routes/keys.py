@@ -99,7 +99,7 @@ async def _made(request: Request, issued: IssuedKey, rotated_from: UUID | None =
         position=answer.position,
         replayed=answer.replayed,
     )
-    return respond(shown, 200 if answer.replayed else 201)
+    return respond(shown, 201)
 
 
 @router.post(

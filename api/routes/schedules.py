@@ -15,7 +15,7 @@ from horae.api.models.schedules import CREATE_EXAMPLES, CreateSchedule, Schedule
 from horae.api.plain import PlainRoute
 from horae.api.reading import Many, PageQuery, ReadQuery, moment, read_models, services_of
 from horae.api.rows import schedule_row_shown
-from horae.api.views import call_of, etag, respond, schedule_shown
+from horae.api.views import call_of, created_headers, etag, respond, schedule_shown
 from horae.domain.key import Scope
 from horae.domain.timing.values import Instant
 from horae.projections import queries
@@ -84,15 +84,14 @@ class ListQuery(PageQuery):
     ),
 )
 async def create_schedule(request: Request) -> Response:
-    """Durable when it answers. Under an Idempotency-Key the same request gets the first answer again, with 200."""
+    """Durable when it answers. Under an Idempotency-Key the same request gets the first answer again."""
     caller = caller_of(request, Scope.WRITE)
     draft, plain = await read_model(request, CreateSchedule)
     services = services_of(request)
     answer = await services.schedules.create(call_of(request, caller, plain), draft)
     if not answer.replayed:
         request.app.state.metrics.created(draft)
-    headers = {**etag(answer.version), "Location": f"/v1/schedules/{answer.id}"}
-    return respond(schedule_shown(answer), 200 if answer.replayed else 201, headers)
+    return respond(schedule_shown(answer), 201, created_headers(answer))
 
 
 @router.get("/v1/schedules/{schedule_id}", **openapi.operation("Get a schedule", answer=ScheduleShown, query=GetQuery))

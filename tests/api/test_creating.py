@@ -50,7 +50,8 @@ async def test_the_same_request_under_a_key_gets_the_first_answer(world: World) 
     again = await world.client.post("/v1/schedules", json=dict(reversed(LOG_NOW.items())), headers=headers)
     other = await world.client.post("/v1/schedules", json=DAILY, headers=headers)
     theirs = await world.other.post("/v1/schedules", json=DAILY, headers=headers)
-    assert (first.status_code, again.status_code, other.status_code, theirs.status_code) == (201, 200, 422, 201)
+    assert (first.status_code, again.status_code, other.status_code, theirs.status_code) == (201, 201, 422, 201)
+    assert ("idempotent-replayed" in first.headers, again.headers["idempotent-replayed"]) == (False, "true")
     assert again.json() == {**first.json(), "replayed": True}
     assert other.json()["code"] == "idempotency_mismatch"
     assert other.json()["field"] == "Idempotency-Key"

@@ -59,7 +59,8 @@ async def test_the_same_create_is_one_schedule(live: Live, hooks: Receiver) -> N
     """Ten times at once and once more: one schedule, one release, one answer; another body is refused by name."""
     body, key = body_to(hooks), keyed()
     answers = await asyncio.gather(*(live.client.post("/v1/schedules", json=body, headers=key) for _ in range(10)))
-    assert sorted(answer.status_code for answer in answers) == [200] * 9 + [201]
+    assert sorted(answer.status_code for answer in answers) == [201] * 10
+    assert sum("idempotent-replayed" in answer.headers for answer in answers) == 9
     shown = [answer.json() for answer in answers]
     assert len({item["id"] for item in shown}) == 1
     assert {item["version"] for item in shown} == {1}
