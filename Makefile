@@ -31,13 +31,13 @@ $(STAMP): requirements.lock pyproject.toml $(MOVED)
 		echo "Horae needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo 'not there')." >&2; \
 		echo "Name a newer one, for example: make $(or $(firstword $(MAKECMDGOALS)),setup) PYTHON=python3.12" >&2; exit 1; }
 	@if [ -e $(STAMP) ] && [ "$$(cat $(STAMP))" != "$(CURDIR)" ]; then rm -rf $(VENV); fi
-	@if uv --version >/dev/null 2>&1; then \
+	@if uv --version >/dev/null 2>&1 && { \
 		echo "Setting up $(VENV) with uv ..."; \
 		{ $(BIN)/python -c '' 2>/dev/null || uv venv --quiet --clear --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV); } && \
 		uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \
-		uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+		uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; }; then :; \
 	else \
-		echo "Setting up $(VENV) with pip ..."; \
+		echo "Setting up $(VENV) with pip (a minute or two) ..."; \
 		{ $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV); } && \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.text import Text
 
@@ -15,6 +16,13 @@ from horae import __version__
 from horae.infra.cli.output import console
 from horae.infra.processes.supervisor import Started
 from horae.infra.settings import load
+
+_FIRST = {
+    "recipient": "user-17",
+    "channel": "log:",
+    "content": {"subject": "Hello"},
+    "timing": {"kind": "in", "delay": "PT5S"},
+}
 
 
 def announce(started: Started) -> None:
@@ -30,8 +38,11 @@ def announce(started: Started) -> None:
         rows.append(("Clock", "virtual: it stands still until POST /v1/clock/advance"))
     for name, value in rows:
         console.print(Text(f"  {name:<8}", style="bold") + Text(value))
-    console.print(Text("\nA first schedule, released in five seconds to a local file:\n", style="bold"))
-    print(_first_schedule(started))
+    when = "when the clock is moved" if started.settings.virtual else "in five seconds"
+    console.print(Text(f"\nA first schedule, released {when} to a local file:\n", style="bold"))
+    print(_request(started, "/v1/schedules", _FIRST))
+    if started.settings.virtual:
+        print("\n" + _request(started, "/v1/clock/advance", {"by": "PT5S"}))
     console.print(Text("\nWhat was released:\n", style="bold"))
     print(f"  tail -f {_shown(started.installation.releases)}")
     console.print(Text("\nWhat there is, and why each went out when it did:\n", style="bold"))
@@ -41,15 +52,9 @@ def announce(started: Started) -> None:
     sys.stdout.flush()
 
 
-def _first_schedule(started: Started) -> str:
-    body = {
-        "recipient": "user-17",
-        "channel": "log:",
-        "content": {"subject": "Hello"},
-        "timing": {"kind": "in", "delay": "PT5S"},
-    }
+def _request(started: Started, path: str, body: dict[str, Any]) -> str:
     return (
-        f"  curl -sS {started.url}/v1/schedules \\\n"
+        f"  curl -sS {started.url}{path} \\\n"
         f"    -H 'Authorization: Bearer {started.api_key}' -H 'Content-Type: application/json' \\\n"
         f"    -d '{json.dumps(body)}'"
     )
