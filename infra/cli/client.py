@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import typer
 
+from horae.infra.problems import Refused
 from horae.infra.processes.installation import read_api_key, read_url
 from horae.infra.setting_sources import SettingsError
 from horae.infra.settings import load
@@ -24,16 +25,6 @@ Url = typer.Option(
 ApiKey = typer.Option(None, "--api-key", help="API key; else HORAE_API_KEY, else the one in the data folder.")
 Data = typer.Option(None, "--data", help="Data folder whose address and key are used.")
 AsJson = typer.Option(False, "--json", help="Print the API's answer as JSON.")
-
-
-class Refused(Exception):
-    """The API answered with a problem; `text` and `hint` are its own words."""
-
-    def __init__(self, text: str, hint: str | None, problem: dict[str, Any]) -> None:
-        super().__init__(text)
-        self.text = text
-        self.hint = hint
-        self.problem = problem
 
 
 class Api:

@@ -69,8 +69,8 @@ def _told(error: Exception) -> tuple[str, str | None] | None:
     import httpx
 
     from horae.domain.errors import HoraeError
-    from horae.infra.cli.client import Refused
     from horae.infra.postgres import ClusterError, MigrationError
+    from horae.infra.problems import Refused
     from horae.infra.processes.installation import InUseError
     from horae.infra.rebuild import RebuildRunning
     from horae.infra.setting_sources import SettingsError

@@ -8,8 +8,9 @@ from typing import Any
 
 import typer
 
-from horae.infra.cli.client import Api, ApiKey, AsJson, Data, Refused, Url, connect
+from horae.infra.cli.client import Api, ApiKey, AsJson, Data, Url, connect
 from horae.infra.cli.output import say, show_json, table
+from horae.infra.problems import Refused
 
 
 def register(app: typer.Typer) -> None:

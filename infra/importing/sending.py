@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from itertools import islice
 from typing import Any, Protocol
 from uuid import UUID
@@ -19,13 +20,14 @@ from horae.domain import timing as t
 from horae.domain.draft import Draft, check_draft
 from horae.domain.errors import HoraeError, Invalid
 from horae.infra.importing.items import Item, Reject
+from horae.infra.problems import Refused
 
 #: Items in one bulk request.
 CHUNK = 500
 
 
 class Poster(Protocol):
-    """POST to the API: raises on a problem document, gives the parsed answer."""
+    """POST to the API: raises `Refused` on a problem document, gives the parsed answer."""
 
     def post(self, path: str, body: Any = None, *, headers: dict[str, str] | None = None) -> Any:
         """POST a JSON body."""
@@ -84,13 +86,32 @@ def _send_chunk(api: Poster, items: Sequence[Item], report: Report) -> None:
     bodies = [{**item.body, "idempotency_key": item.idempotency_key} for item in items]
     for item, result in zip(items, api.post("/v1/schedules/bulk", bodies)["items"], strict=True):
         problem = result.get("error")
+        if problem is not None and result["status"] >= 500:
+            # Not the row's fault: the import breaks off, and run again it takes up here.
+            raise Refused(str(problem.get("detail")), problem.get("hint"), problem)
         if problem is not None:
             report.rejected.append(_rejected(item, problem))
             continue
         report.accepted.append(Accepted(item, result["id"], result.get("next_due_at"), bool(result.get("replayed"))))
         for slot in item.skips:
-            headers = {"Idempotency-Key": f"{item.idempotency_key}:skip:{slot}"}
-            api.post(f"/v1/schedules/{result['id']}/skip", {"slot": slot, "fold": 0}, headers=headers)
+            _skip(api, item, result["id"], slot, report)
+
+
+def _skip(api: Poster, item: Item, schedule: str, slot: str, report: Report) -> None:
+    # A hash: keys may have characters that a header cannot carry, and any length.
+    key = sha256(f"{item.idempotency_key}:skip:{slot}".encode()).hexdigest()
+    headers = {"Idempotency-Key": f"import:skip:{key}"}
+    try:
+        api.post(f"/v1/schedules/{schedule}/skip", {"slot": slot, "fold": 0}, headers=headers)
+    except Refused as refused:
+        code = refused.problem.get("code")
+        if code == "already_claimed":
+            # It lies behind the series, like most exceptions of an old calendar: there is nothing left to take out.
+            return
+        if code != "invalid":
+            raise
+        reason = f"The schedule was made, but it has no slot {slot} that could be left out."
+        report.rejected.append(Reject(item.row, item.line, "EXDATE", reason, str(refused.hint or ""), item.label))
 
 
 def _rejected(item: Item, problem: dict[str, Any]) -> Reject:
