@@ -8,7 +8,7 @@ everywhere else, too.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from horae.api.auth import Caller
@@ -21,9 +21,17 @@ PAGE = 200
 
 
 async def events(
-    services: Services, caller: Caller, position: int, wanted: tuple[str, ...], limit: int | None
+    services: Services,
+    caller: Caller,
+    position: int,
+    wanted: tuple[str, ...],
+    limit: int | None,
+    admitted: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[bytes]:
-    """Frames of the caller's events later than `position`; endless unless `limit` events are asked for."""
+    """Frames of the caller's events later than `position`; endless unless `limit` events are asked for.
+
+    Ends when the caller is not `admitted` any more, asked before each page and at least once per heartbeat.
+    """
     reader = services.store.scoped(caller.tenant)
     yield b"retry: 1000\n\n"
     sent = 0
@@ -31,6 +39,8 @@ async def events(
         # Before reading: what is applied meanwhile ends the sleep below at once.
         seen = services.progress.applied
         page = await reader.after(position, PAGE)
+        if not await admitted():
+            return
         # The log is ahead of the read models: whoever hears of an event may read it.
         while page and not await services.progress.wait(page[-1].position, services.settings.heartbeat_s):
             yield b": the read models are behind\n\n"

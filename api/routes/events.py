@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import asyncpg
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
 from horae.api import openapi
-from horae.api.auth import caller_of
+from horae.api.auth import Authenticator, caller_of
 from horae.api.bodies import query
 from horae.api.metrics import Metrics
 from horae.api.reading import Many, services_of
 from horae.api.sse import events
-from horae.domain.errors import Invalid
+from horae.domain.errors import Invalid, Unauthenticated
 from horae.domain.key import Scope
 
 router = APIRouter(tags=["events"])
+
+#: What a look-up of the key meets while the database is away.
+_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class EventsQuery(BaseModel):
@@ -67,7 +71,19 @@ async def follow_events(request: Request) -> Response:
     if position is None:
         position = await services.store.head()
     wanted = tuple(part for text in asked.types for part in text.split(",") if part)
-    frames = events(services, caller, position, wanted, asked.limit)
+    authenticator: Authenticator = request.app.state.authenticator
+
+    async def admitted() -> bool:
+        try:
+            await authenticator.caller(request.headers)
+        except Unauthenticated:
+            return False
+        except _AWAY:
+            # Nobody can tell now; the log, which is read next, is away as well.
+            return True
+        return True
+
+    frames = events(services, caller, position, wanted, asked.limit, admitted)
     headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
     return StreamingResponse(_counted(frames, request.app.state.metrics), 200, headers, "text/event-stream")
 

@@ -44,6 +44,13 @@ class Stream:
             if "id" in lines:
                 return lines
 
+    async def rest(self) -> bytes:
+        """What still comes until the server ends the stream."""
+        got = b""
+        while chunk := await asyncio.wait_for(self._chunks.get(), 20):
+            got += chunk
+        return got
+
 
 @asynccontextmanager
 async def follow(world: World, key: str, query: str = "", last_event_id: str | None = None) -> AsyncIterator[Stream]:
@@ -108,6 +115,19 @@ async def test_keys_are_told_to_admins_only_and_never_their_hash(world: World) -
     admin = await world.client.get("/v1/events", params={"from": 0, "limit": 1, "types": "key"})
     assert "key.issued.v1" in admin.text
     assert "sha256" not in admin.text
+
+
+async def test_a_stream_ends_with_its_key(world: World) -> None:
+    """What happens after a revocation is not told to whoever has the key, however long their stream was open."""
+    issued = (await world.client.post("/v1/keys", json={"label": "leaked", "scope": "read"})).json()
+    await world.settled()
+    head = await world.services.store.head()
+    async with follow(world, issued["key"], f"from={head}&types=schedule") as stream:
+        await world.create(LOG_NOW)
+        await stream.frame()
+        assert (await world.client.post(f"/v1/keys/{issued['id']}/revoke")).status_code == 200
+        await world.create(LOG_NOW)
+        assert await stream.rest() == b""
 
 
 async def test_an_idle_stream_is_kept_open(database: Database) -> None:
