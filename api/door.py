@@ -10,6 +10,7 @@ import re
 import time
 from typing import Any
 
+import asyncpg
 import structlog
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
@@ -20,7 +21,7 @@ from horae.api.errors import RateLimited, internal_error, problem_response
 from horae.api.metrics import Metrics
 from horae.api.ratelimit import Allowance, RateLimiter
 from horae.commands.ports import Ids
-from horae.domain.errors import HoraeError
+from horae.domain.errors import HoraeError, Unavailable
 
 log: Any = structlog.get_logger("horae.api")
 
@@ -35,6 +36,18 @@ _SECURITY = [
 # The documentation page loads its script and style from a content network; everything else is data, not pages.
 _NO_PAGE = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _PAGES = ("/docs", "/redoc")
+#: A read or a look-up of a key met a PostgreSQL that is away, starting or stopping. (What a command stores or not is
+#: told by the event store, which waits for it.)
+_DATABASE_AWAY = (
+    ConnectionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 
 class Door:
@@ -82,7 +95,12 @@ class Door:
             await problem_response(error, instance=path, request_id=request_id)(scope, receive, answer)
         except ClientDisconnect:
             log.info("caller left", method=scope["method"], path=path)
-        except Exception:
+        except Exception as error:
+            if not status and isinstance(error, _DATABASE_AWAY) and not isinstance(error, asyncpg.DataError):
+                log.warning("database away", method=scope["method"], path=path, error=str(error))
+                away = Unavailable("The database does not answer.", hint="Send the request again in a moment.")
+                await problem_response(away, instance=path, request_id=request_id)(scope, receive, answer)
+                return
             log.exception("request failed", method=scope["method"], path=path)
             if status:  # The answer has begun: breaking the connection is the only honest end.
                 raise

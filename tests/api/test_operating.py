@@ -132,3 +132,16 @@ async def test_what_nobody_foresaw_is_told_without_detail(world: World) -> None:
     assert answer.status_code in (500, 503)
     assert answer.json()["request_id"] == "r-1"
     assert "pool" not in answer.text
+
+
+async def test_a_database_that_is_away_is_503_and_no_error_of_ours(world: World) -> None:
+    """Whether the key or the answer could not be read: try again in a moment; nothing was half-done."""
+
+    created = await world.create(LOG_NOW)
+    assert (await world.client.get("/v1/me")).status_code == 200
+    await world.services.pool.close()
+    for key in (world.key, world.other_key):
+        async with world.client_for(key) as client:
+            answer = await client.get(f"/v1/schedules/{created['id']}")
+            assert (answer.status_code, answer.json()["code"]) == (503, "unavailable"), answer.text
+            assert answer.headers["retry-after"] == "1"
