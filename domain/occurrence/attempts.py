@@ -26,7 +26,7 @@ def start_attempt(command: StartAttempt, state: Occurrence | None) -> list[AnyOc
     if schedule.status is Status.CANCELLED:
         reason = "the schedule was cancelled before its next attempt"
         return [OccurrenceEnded(**common, outcome=Outcome.CANCELLED, reason=reason, attempt=state.attempt)]
-    if schedule.status is Status.PAUSED:
+    if schedule.status is Status.PAUSED or (state.wake_at is not None and command.now < state.wake_at):
         return []
     expires_after = schedule.definition.expires_after
     lives_from = state.replayed_at or state.due_at

@@ -271,3 +271,13 @@ def test_nothing_is_reported_of_what_was_never_released() -> None:
     """There is no release that a provider could speak of."""
     given_occurrence().when(report()).then_raises(Conflict, field="occurrence")
     given_occurrence(ended(o.Outcome.EXPIRED, 0)).when(report()).then_raises(Conflict, field="occurrence")
+
+
+def test_no_attempt_starts_before_its_time_unless_the_schedule_is_cancelled() -> None:
+    """A due row may be older than the failure that put the next attempt off."""
+    past = (claimed(), failed(retry_at=NOW + HOUR))
+    given_occurrence(*past).when(attempt(now=NOW + HOUR - SECOND)).then()
+    given_occurrence(*past).when(attempt(now=NOW + HOUR)).then(started(2))
+    (end,) = o.decide(attempt(schedule(CANCELLED), NOW), occurrence_of(*past))
+    assert isinstance(end, o.OccurrenceEnded)
+    assert end.outcome is o.Outcome.CANCELLED
