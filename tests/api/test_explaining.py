@@ -174,7 +174,7 @@ async def test_a_slot_that_was_overdue_when_the_schedule_was_paused_or_changed_i
     world.pass_time(days=1)
     for verb in ("pause", "resume"):
         await world.client.post(f"/v1/schedules/{paused['id']}/{verb}")
-    later = {"timing": {**DAILY["timing"], "ends_at": "2027-12-01"}}
+    later = {"timing": {"kind": "every", "cron": "0 9 * * *", "zone": "Europe/Berlin", "ends_at": "2027-12-01"}}
     answer = await world.client.patch(f"/v1/schedules/{changed['id']}", json=later)
     assert answer.status_code == 200, answer.text
     await world.settled()
