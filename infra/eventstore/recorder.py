@@ -18,11 +18,6 @@ from psycopg.rows import tuple_row
 from psycopg.sql import SQL, Identifier
 
 from horae.infra.eventstore.batch import Append, Refused, Row, Stored, parameters
-from horae.infra.eventstore.pace import Pace
-
-#: From one read's beginning to the next one's: so long for each event that it brought, and at most.
-_PER_EVENT_S = 0.002
-_BETWEEN_READS_S = 0.016
 
 SCHEMA = "log"
 TABLE = "events"
@@ -105,28 +100,11 @@ class Recorder(PostgresApplicationRecorder):
 
 
 class ListeningSubscription(PostgresSubscription):
-    """The library's subscription without its lost wake-up, and at a measured pace.
+    """The library's subscription without its lost wake-up.
 
     The library reads what is there and starts to listen at the same time: an event that is committed after that read
     and before LISTEN took effect is seen only with the next one. So once LISTEN is in effect, read again.
-
-    A lone event is read at once; a stream of them is read every `_BETWEEN_READS_S`, for a reader's work on a batch of
-    one is nearly that on a batch of thirty.
     """
-
-    def __init__(
-        self, recorder: PostgresApplicationRecorder, gt: int | None = None, topics: Sequence[str] = ()
-    ) -> None:
-        # The library's constructor starts the thread that pulls.
-        self._pace = Pace(_PER_EVENT_S, _BETWEEN_READS_S)
-        super().__init__(recorder=recorder, gt=gt, topics=topics)
-
-    def _pull(self) -> None:
-        self._pace.wait()
-        self._pace.begin()
-        before = self._last_notification_id or 0
-        super()._pull()
-        self._pace.brought((self._last_notification_id or 0) - before)
 
     def _listen(self) -> None:
         try:

@@ -1,8 +1,7 @@
 """The one writer of a process: what arrived while the last commit ran goes into the next one (group commit).
 
 Place in the flow: event loops -> `Writer.append` -> lanes -> this thread's own connection -> `log.append` -> futures.
-A lone command is committed at once; commands that come quickly are let gather for some milliseconds (`Pace`): a commit
-of one costs both processes and the disk as much as a commit of thirty.
+There is no timer: a lone command is committed at once, and under load batches grow by themselves.
 """
 
 import asyncio
@@ -18,15 +17,10 @@ from horae.commands.ports import Lane, StreamConflict
 from horae.domain.errors import HoraeError, Unavailable
 from horae.infra.eventstore.batch import Append, Refused, Stored
 from horae.infra.eventstore.lanes import Lanes, Pending
-from horae.infra.eventstore.pace import Pace
 from horae.infra.eventstore.recorder import KEEPALIVE, append
 
 _FIRST_WAIT_S = 0.05
 _LONGEST_WAIT_S = 1.0
-
-#: From one commit's beginning to the next one's: so long for each command that it held, and at most.
-_PER_COMMAND_S = 0.0015
-_BETWEEN_COMMITS_S = 0.006
 
 Outcome = int | Exception
 
@@ -68,13 +62,9 @@ class Writer:
         return await future
 
     def _run(self) -> None:
-        pace = Pace(_PER_COMMAND_S, _BETWEEN_COMMITS_S)
         try:
             while (batch := self._lanes.take()) is not None:
-                pace.begin()
                 self._settle(batch, self._write(batch))
-                pace.brought(len(batch))
-                pace.wait()
         finally:
             self._disconnect()
 
