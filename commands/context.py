@@ -21,8 +21,8 @@ from horae.domain.ids import is_same_request, request_event_id
 S = TypeVar("S")
 T = TypeVar("T")
 
-#: How often a command is decided anew when what it stood on has moved, before the caller is told. Of those who change one
-#: schedule at the same time one succeeds per round, so that this many can.
+#: How often a command is decided anew when what it stood on has moved, before the caller is told. Of those who change
+#: one schedule at the same time one succeeds per round, so that this many can.
 ATTEMPTS = 64
 
 
