@@ -71,7 +71,7 @@ async def test_a_worker_and_an_api_serve_together(database: Database, tmp_path: 
     async with process(database, tmp_path, "worker") as worker:
         await says(worker, "working")
         async with process(database, tmp_path, "api", "--port", str(service.port)) as api:
-            await says(api, "Application startup complete.")
+            await says(api, "api_started")
             async with service.client() as client:
                 created = await service.create(client)
                 await service.until(
