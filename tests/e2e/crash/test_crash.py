@@ -12,7 +12,9 @@ import json
 import os
 import random
 import signal
-from collections import Counter
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +41,8 @@ class Deliveries:
 
     count: Counter[UUID] = field(default_factory=Counter)
     lateness_s: list[float] = field(default_factory=list)
+    #: From each kill to the next message, by what was killed.
+    silence_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
 
 class CountingReceiver(Receiver):
@@ -84,8 +88,11 @@ async def _kill_at_random(
             pid = service.family().get(victim)
             if pid is not None:
                 break
+        began = time.monotonic()
         _kill(pid)
         await ended(pid)
+        await receiver.more(1)
+        receiver.seen.silence_s[victim].append(time.monotonic() - began)
         killed[victim] += 1
     return killed
 
@@ -222,7 +229,8 @@ def _percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))] if values else 0.0
 
 
-async def _run(make_service: MakeService, *, kills: int, kills_at_points: int) -> None:
+async def _run(make_service: MakeService, *, kills: int, kills_at_points: int) -> str:
+    """Kill, drain, judge; what was seen, in a sentence."""
     dice = random.Random(SEED)
     async with CountingReceiver() as receiver:
         service = await make_service().start()
@@ -238,26 +246,35 @@ async def _run(make_service: MakeService, *, kills: int, kills_at_points: int) -
         outcomes = _judge(records, load.acknowledged, receiver.seen)
     seen = receiver.seen
     repeats = sum(count - 1 for count in seen.count.values())
+    silences = ", ".join(
+        f"{victim} {_percentile(values, 0.5):.2f} s (at most {max(values):.2f})"
+        for victim, values in sorted(seen.silence_s.items())
+    )
     acked = len(load.acknowledged.once)
-    print(
-        f"\nseed {SEED}: {load.seconds:.0f} s; creates: {RATE:g}/s offered, {acked} acknowledged, "
+    return (
+        f"seed {SEED}: {load.seconds:.0f} s; creates: {RATE:g}/s offered, {acked} acknowledged, "
         f"{load.acknowledged.retries} requests repeated; deliveries: {seen.count.total()}, of them {repeats} repeats "
         f"under the same id; killed at random {dict(killed)}, at each named point {kills_at_points} workers; "
         f"outcomes {dict(outcomes)}; lateness p50 {_percentile(seen.lateness_s, 0.5):.3f} s, "
-        f"p99 {_percentile(seen.lateness_s, 0.99):.2f} s, max {max(seen.lateness_s):.2f} s"
+        f"p99 {_percentile(seen.lateness_s, 0.99):.2f} s, max {max(seen.lateness_s):.2f} s; "
+        f"from a kill to the next message: {silences}"
     )
 
 
 @pytest.mark.crash
 @pytest.mark.timeout(900)
 @pytest.mark.covers("REL-18", "REL-08", "DSP-39")
-async def test_nothing_is_lost_or_doubled_whoever_is_killed(make_service: MakeService) -> None:
+async def test_nothing_is_lost_or_doubled_whoever_is_killed(
+    make_service: MakeService, record_property: Callable[[str, object], None]
+) -> None:
     """Each part killed ten times at random and the worker five times at each named point, under load."""
-    await _run(make_service, kills=10, kills_at_points=5)
+    record_property("report", await _run(make_service, kills=10, kills_at_points=5))
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-async def test_nothing_is_lost_or_doubled_for_long(make_service: MakeService) -> None:
+async def test_nothing_is_lost_or_doubled_for_long(
+    make_service: MakeService, record_property: Callable[[str, object], None]
+) -> None:
     """The same, ten times as long."""
-    await _run(make_service, kills=100, kills_at_points=50)
+    record_property("report", await _run(make_service, kills=100, kills_at_points=50))
