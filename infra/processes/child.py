@@ -22,7 +22,7 @@ from horae.infra.processes.lifeline import tie_to_parent, watch_input
 _FIRST_BACKOFF_S = 0.1
 _LONGEST_BACKOFF_S = 10.0
 #: After so long a life an end counts as the first one again.
-_HEALTHY_S = 30.0
+_HEALTHY_S = 3.0
 
 _log = structlog.get_logger(__name__)
 
