@@ -84,7 +84,7 @@ async def _kill_at_random(
     killed: Counter[str] = Counter()
     for victim in victims:
         while True:
-            await receiver.more(dice.randint(50, 500))
+            await receiver.more(dice.randint(100, 2500))
             pid = service.family().get(victim)
             if pid is not None:
                 break
