@@ -9,7 +9,7 @@ themselves: triggered, deferred, or between attempts. A held row waits for its s
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from uuid import UUID
@@ -86,20 +86,6 @@ async def load_horizon(
         _SQL["load_horizon"], None if every_shard else list(shards), until, after_at, after_key, limit
     )
     return [due_row(record) for record in records]
-
-
-async def horizon_pages(
-    conn: Connection, shards: Collection[int], until: datetime, *, limit: int = 5_000
-) -> AsyncIterator[list[DueRow]]:
-    """The whole horizon, page by page."""
-    after: tuple[datetime, UUID] | None = None
-    while True:
-        page = await load_horizon(conn, shards, until, after=after, limit=limit)
-        if page:
-            yield page
-        if len(page) < limit:
-            return
-        after = (page[-1].due_at, page[-1].key)
 
 
 async def next_due_at(

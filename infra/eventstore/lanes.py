@@ -76,11 +76,6 @@ class Lanes:
             self._changed.notify_all()
 
     @property
-    def closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._closed
-
-    @property
     def waiting_events(self) -> dict[Lane, int]:
         """How many events wait in each lane."""
         return dict(self._events)

@@ -14,7 +14,7 @@ from horae.domain import timing as t
 from horae.domain.delivery import Delivery
 from horae.domain.ids import trigger_occurrence_id
 from horae.domain.personal import Personal
-from horae.projections.due import get_due, horizon_pages, load_horizon, next_due_at
+from horae.projections.due import DueRow, get_due, load_horizon, next_due_at
 from horae.projections.projector import PositionGap, PositionMoved, Projector
 from horae.projections.queries import current_slot, get_schedule
 from tests.projections.told import NOW, ONCE, Told, at
@@ -183,8 +183,11 @@ async def test_the_horizon_is_read_in_pages_by_time(conn: Connection) -> None:
     await projector.apply(conn, told.log)
     until = NOW + timedelta(seconds=2)
     shards = set(range(40))
-    pages = [page async for page in horizon_pages(conn, shards, until, limit=4)]
-    rows = [row for page in pages for row in page]
+    rows: list[DueRow] = []
+    while page := await load_horizon(
+        conn, shards, until, after=(rows[-1].due_at, rows[-1].key) if rows else None, limit=4
+    ):
+        rows += page
     expected = [e for e in told.log if e.meta.shard in shards and e.stream.int % 4 <= 2]
     assert {row.key for row in rows} == {event.stream for event in expected}
     assert rows == sorted(rows, key=lambda row: (row.due_at, row.key))
