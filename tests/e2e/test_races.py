@@ -190,7 +190,8 @@ async def test_missed_slots_follow_their_policy(live: Live, hooks: Receiver) -> 
     assert [len(arrived[policy]) for policy in ("skip", "once", "all")] == [0, 1, 3]
     assert [missed[policy][0]["data"]["count"] for policy in ("skip", "once")] == [3, 2]
     for policy in ("once", "all"):
-        assert datetime.fromisoformat(arrived[policy][-1].json["due_at"]) == newest[policy]
+        # Releases run side by side, so the newest need not arrive last.
+        assert max(datetime.fromisoformat(r.json["due_at"]) for r in arrived[policy]) == newest[policy]
     assert decision(await live.explain(arrived["once"][0].occurrence), "catch_up")
     for policy, schedule in created.items():
         shown = await live.get(f"/v1/schedules/{schedule}", min_position=live.told[-1]["position"])
