@@ -242,6 +242,7 @@ async def _run(make_service: MakeService, *, kills: int, kills_at_points: int) -
                 await service.stop()
                 await service.start()
                 await receiver.more(200)
+        fired = receiver.seen.count.total()
         records = await _drained(service, load.acknowledged)
         outcomes = _judge(records, load.acknowledged, receiver.seen)
     seen = receiver.seen
@@ -252,8 +253,10 @@ async def _run(make_service: MakeService, *, kills: int, kills_at_points: int) -
     )
     acked = len(load.acknowledged.once)
     return (
-        f"seed {SEED}: {load.seconds:.0f} s; creates: {RATE:g}/s offered, {acked} acknowledged, "
-        f"{load.acknowledged.retries} requests repeated; deliveries: {seen.count.total()}, of them {repeats} repeats "
+        f"seed {SEED}: {load.seconds:.0f} s under load; creates: {RATE:g}/s offered, {acked} acknowledged "
+        f"({acked / load.seconds:.0f}/s), "
+        f"{load.acknowledged.retries} requests repeated; deliveries: {fired} under load "
+        f"({fired / load.seconds:.0f}/s), {seen.count.total()} in all, of them {repeats} repeats "
         f"under the same id; killed at random {dict(killed)}, at each named point {kills_at_points} workers; "
         f"outcomes {dict(outcomes)}; lateness p50 {_percentile(seen.lateness_s, 0.5):.3f} s, "
         f"p99 {_percentile(seen.lateness_s, 0.99):.2f} s, max {max(seen.lateness_s):.2f} s; "
