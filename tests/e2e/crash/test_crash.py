@@ -31,6 +31,8 @@ from tests.e2e.receiver import Received, Receiver
 
 RATE = 330.0
 SEED = 20261122
+#: How often each worker passes a named point before it hangs there: some four seconds of the load.
+PASSAGES = 1300
 #: Bounds how long the backlog of all those kills may take to go out.
 DRAIN_S = 240.0
 
@@ -133,9 +135,9 @@ class Marker:
 
 
 async def _kill_at(point: str, service: Service, times: int) -> None:
-    """Start the service so that its worker hangs at `point`, and kill it there, `times` times."""
+    """Start the service so that each worker hangs at `point` after a while of firing, and kill it there, `times` times."""
     marker = Marker(service.data.with_name(f"{point}.pipe"))
-    service.environment = {"HORAE_FAULT": f"{point}:40", "HORAE_FAULT_FILE": str(marker.path)}
+    service.environment = {"HORAE_FAULT": f"{point}:{PASSAGES}", "HORAE_FAULT_FILE": str(marker.path)}
     try:
         await service.start()
         killed = 0
