@@ -62,8 +62,17 @@ class Settings(BaseSettings):
     api_key: Annotated[SecretStr | None, Named("HORAE_API_KEY", None, "--api-key")] = Field(
         None, description="API key of the tenant `default`, installed at start and used by the CLI."
     )
-    profile: Annotated[Literal["embedded"], Named("HORAE_PROFILE", "engine.profile", "--profile")] = Field(
-        "embedded", description="`embedded`: everything on this machine, with a PostgreSQL of its own."
+    profile: Annotated[Literal["embedded", "stack"], Named("HORAE_PROFILE", "engine.profile", "--profile")] = Field(
+        "embedded",
+        description="`embedded`: everything on this machine, with a PostgreSQL of its own; workers read the log there. "
+        "`stack`: events go through Kafka to as many workers as there are, and to Elasticsearch.",
+    )
+    workers: Annotated[int, Named("SCHEDULING_ENGINE_WORKERS", "engine.workers", "--workers", ("ENV-02",))] = Field(
+        2,
+        ge=1,
+        le=64,
+        description="Worker processes that `horae run` keeps. Embedded: one works, the others are ready to take over; "
+        "stack: all work.",
     )
     clock: Annotated[str, Named("HORAE_CLOCK", "engine.clock", "--clock")] = Field(
         "real", description="`real`, or `virtual=INSTANT`: time stands still until it is advanced over the API."
@@ -147,6 +156,46 @@ class Settings(BaseSettings):
     postgres_connection_timeout_ms: Annotated[
         int, Named("POSTGRES_CONNECTION_TIMEOUT", "postgres.connectionTimeout", None, ("ENV-12",))
     ] = Field(30_000, ge=100, description="How long work waits for a server that is away, in milliseconds; then 503.")
+
+    # --- Kafka (stack profile) ---
+    kafka_brokers: Annotated[str, Named("KAFKA_BROKERS", "kafka.brokers", None, ("ENV-19",))] = Field(
+        "localhost:9092", description="Where to ask for the cluster: host:port, several separated by commas."
+    )
+    kafka_topic_prefix: Annotated[str, Named("HORAE_KAFKA_TOPIC_PREFIX", "kafka.topicPrefix")] = Field(
+        "", pattern=r"^[A-Za-z0-9._-]{0,80}$", description="Put before the name of every topic of this installation."
+    )
+    kafka_topic_schedules: Annotated[
+        str, Named("KAFKA_TOPIC_SCHEDULES", "kafka.topics.schedules", None, ("ENV-20",))
+    ] = Field("notification-schedules", description="Public copy of what happens to schedules.")
+    kafka_topic_executions: Annotated[
+        str, Named("KAFKA_TOPIC_EXECUTIONS", "kafka.topics.executions", None, ("ENV-21",))
+    ] = Field("schedule-executions", description="Public copy of what happens to occurrences.")
+    kafka_consumer_group: Annotated[str, Named("KAFKA_CONSUMER_GROUP", "kafka.consumerGroup", None, ("ENV-22",))] = (
+        Field("scheduling-service", description="Consumer group of the workers; search has its own beside it.")
+    )
+    kafka_batch_size: Annotated[int, Named("KAFKA_BATCH_SIZE", "kafka.batchSize", None, ("ENV-23",))] = Field(
+        500, ge=1, le=5_000, description="Events that a worker applies in one transaction."
+    )
+    kafka_partitions: Annotated[int, Named("HORAE_KAFKA_PARTITIONS", "kafka.partitions")] = Field(
+        16, ge=1, le=64, description="Partitions of each topic; more are added at the next start, never fewer."
+    )
+    kafka_replication: Annotated[int, Named("HORAE_KAFKA_REPLICATION", "kafka.replication")] = Field(
+        1, ge=1, le=7, description="Replicas of each topic that we make; 3 in a cluster."
+    )
+    kafka_min_in_sync: Annotated[int, Named("HORAE_KAFKA_MIN_IN_SYNC", "kafka.minInSyncReplicas")] = Field(
+        1, ge=1, le=7, description="Replicas that must have an event before it counts as sent; 2 in a cluster."
+    )
+    kafka_retention_h: Annotated[float, Named("HORAE_KAFKA_RETENTION_HOURS", "kafka.retentionHours")] = Field(
+        168, gt=0, description="How long Kafka keeps events; older ones are read from PostgreSQL."
+    )
+
+    # --- Elasticsearch (stack profile) ---
+    elasticsearch_url: Annotated[str | None, Named("ELASTICSEARCH_URL", "elasticsearch.url")] = Field(
+        None, description="Where search lives, http(s)://host:port; absent: PostgreSQL searches."
+    )
+    elasticsearch_prefix: Annotated[str, Named("HORAE_ELASTICSEARCH_PREFIX", "elasticsearch.indexPrefix")] = Field(
+        "horae", pattern=r"^[a-z0-9][a-z0-9_-]{0,80}$", description="First part of the name of every index."
+    )
 
     # --- observation ---
     metrics_enabled: Annotated[

@@ -63,7 +63,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(monkeypatch: pyte
 
 
 #: Rows whose default is another than the catalogue's, on purpose: docs/adr says why.
-OTHER_DEFAULTS = {"ENV-37", "ENV-38", "ENV-45"}
+OTHER_DEFAULTS = {"ENV-02", "ENV-37", "ENV-38", "ENV-45"}
 
 
 def catalogue() -> dict[str, tuple[str, str]]:
