@@ -2,7 +2,7 @@
 
 `HORAE_FAULT=claim_committed:3` hangs the third attempt that reaches the point *claim committed, not sent* (`sent`:
 *sent, not recorded*) and those after it, and writes the point's name and its own pid to HORAE_FAULT_FILE, so that the
-test knows when and whom.
+test knows when and whom. `HORAE_FAULT=@FILE` stands for what FILE holds when a worker begins to work.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ class Faults:
     def from_environment(cls, environment: Mapping[str, str]) -> Faults:
         """Raises ValueError for a point that does not exist."""
         setting = environment.get("HORAE_FAULT", "")
+        if setting.startswith("@"):
+            setting = Path(setting[1:]).read_text(encoding="utf-8").strip()
         if not setting:
             return cls()
         point, _, after = setting.partition(":")

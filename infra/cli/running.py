@@ -46,6 +46,7 @@ def run(
     api_key: str | None = typer.Option(None, "--api-key", help="Install this key for the tenant `default`."),
     profile: str | None = typer.Option(None, "--profile", help="`embedded`: everything on this machine."),
     clock: str | None = _Clock,
+    workers: int | None = typer.Option(None, "--workers", help="Worker processes. Default: 2"),
     allow_private_targets: bool | None = _Private,
     log_level: str | None = _LogLevel,
     config: Path | None = _Config,
@@ -58,6 +59,7 @@ def run(
         "api_key": api_key,
         "profile": profile,
         "clock": clock,
+        "workers": workers,
         "allow_private_targets": allow_private_targets,
         "log_level": log_level,
     }

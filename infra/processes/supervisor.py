@@ -1,6 +1,6 @@
-"""`horae run`: PostgreSQL, API and worker as children of one foreground process, started in order and stopped in order.
+"""`horae run`: PostgreSQL, API and workers as children of one foreground process, started and stopped in order.
 
-Place in the flow: CLI -> *here* -> `Cluster`, `prepare` and two `Child`ren. Whatever dies is started again; what we
+Place in the flow: CLI -> *here* -> `Cluster`, `prepare` and `Child`ren. Whatever dies is started again; what we
 acknowledged survives that, because it is in the log. When we die ourselves, by whatever means, none of them outlives
 us.
 """
@@ -91,14 +91,15 @@ class Supervisor:
             return Assignment(self._with_dsns(), listen_fd)
 
         api = Child("api", lambda: assignment(listen_fd), _API_STOP_S, listen_fd)
-        worker = Child("worker", lambda: assignment(None), _WORKER_STOP_S)
+        # One works; the others have imported and connected, and take over when its lock is free.
+        workers = [Child("worker", lambda: assignment(None), _WORKER_STOP_S) for _ in range(self._settings.workers)]
         # Stopped in this order: no new requests, then no new work, then nothing to work on.
         await run_until(
             stop,
             asyncio.create_task(self._announce_when_ready(started), name="announce"),
             asyncio.create_task(api.run(), name="keep-api"),
-            asyncio.create_task(worker.run(), name="keep-worker"),
-            asyncio.create_task(self._keep_cluster(started.api_key, [api, worker]), name="keep-postgres"),
+            *(asyncio.create_task(worker.run(), name="keep-worker") for worker in workers),
+            asyncio.create_task(self._keep_cluster(started.api_key, [api, *workers]), name="keep-postgres"),
         )
 
     async def _announce_when_ready(self, started: Started) -> None:

@@ -18,10 +18,20 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import httpx
 
 PATIENCE_S = 60.0
 KEY = "hk_test-key-of-the-default-tenant"
+
+
+#: The process whose session holds the feeder's lock: it holds its incarnation's, too.
+_WORKING = """
+SELECT incarnations.pid FROM pg_locks AS feeder
+JOIN pg_locks AS own ON own.pid = feeder.pid AND own.locktype = 'advisory' AND own.classid = 7301 AND own.granted
+JOIN sys.incarnations ON (incarnations.id & 4294967295) = own.objid::bigint
+WHERE feeder.locktype = 'advisory' AND feeder.classid = 7302 AND feeder.granted
+"""
 
 
 def free_port() -> int:
@@ -34,8 +44,11 @@ def free_port() -> int:
 class Service:
     """One installation that can be started, killed and started again. Give it a folder that everybody may enter."""
 
-    def __init__(self, data: Path, *, clock: str | None = None, arguments: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, data: Path, *, clock: str | None = None, workers: int = 1, arguments: tuple[str, ...] = ()
+    ) -> None:
         self.data = data
+        self.workers = workers
         self.port = free_port()
         self.clock = clock
         self.arguments = arguments
@@ -83,7 +96,8 @@ class Service:
     async def spawn(self) -> asyncio.subprocess.Process:
         """Start it and do not wait."""
         command = [sys.executable, "-m", "horae.infra.cli.main", "run", "--port", str(self.port)]
-        command += ["--data", str(self.data), "--api-key", KEY, "--allow-private-targets", *self.arguments]
+        command += ["--data", str(self.data), "--api-key", KEY, "--allow-private-targets"]
+        command += ["--workers", str(self.workers), *self.arguments]
         if self.clock is not None:
             command += ["--clock", self.clock]
         with self.log.open("ab") as log:
@@ -131,17 +145,42 @@ class Service:
     # --- processes ---
 
     def family(self) -> dict[str, int]:
-        """Pids of the running parts: supervisor, api, worker, postgres (and every other descendant, by its pid)."""
+        """Pids of the running parts: supervisor, api, worker, postgres (and every other descendant, by its pid).
+
+        Of several workers any one, by `worker`; see `working`.
+        """
         found = {"supervisor": self.pid}
         for pid in descendants(self.pid):
             words = _command(pid)
             if len(words) == 5 and words[2] == "horae.infra.processes.child":
-                found[words[3]] = pid
+                found[words[3] if words[3] not in found else str(pid)] = pid
             elif words and words[0].endswith("/postgres"):
                 found["postgres"] = pid
             else:
                 found[str(pid)] = pid
         return found
+
+    async def connect(self) -> asyncpg.Connection[asyncpg.Record]:
+        """To the installation's own database, as its owner."""
+        folder = self.data / "postgres"
+        password = json.loads((folder / "secrets.json").read_text())["horae"]
+        (pid_file,) = folder.rglob("postmaster.pid")
+        port = int(pid_file.read_text().splitlines()[3])
+        return await asyncpg.connect(host="127.0.0.1", port=port, user="horae", password=password, database="horae")
+
+    async def working(self) -> int | None:
+        """Pid of the worker that works; None: none does, or the database is away."""
+        try:
+            conn = await self.connect()
+        except (OSError, ValueError, IndexError, asyncpg.PostgresError, asyncpg.InternalClientError):
+            return None
+        try:
+            found: int | None = await conn.fetchval(_WORKING)
+            return found
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            return None
+        finally:
+            conn.terminate()
 
     # --- talking ---
 

@@ -170,7 +170,8 @@ async def test_twice_triggered_in_one_second_is_twice(live: Live, hooks: Receive
 @pytest.mark.covers("REC-07")
 async def test_missed_slots_follow_their_policy(live: Live, hooks: Receiver) -> None:
     """The worker is frozen over three slots of three series: `skip` sends none, `once` the newest, `all` every one."""
-    worker = live.service.family()["worker"]
+    worker = await live.service.working()
+    assert worker is not None
     os.kill(worker, signal.SIGSTOP)
     try:
         # Nobody can fire now; the API takes schedules all the same.

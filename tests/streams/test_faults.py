@@ -45,6 +45,17 @@ async def test_it_hangs_at_the_nth_passage_and_says_so(tmp_path: Path) -> None:
     hung.cancel()
 
 
+def test_the_setting_may_stand_in_a_file(tmp_path: Path) -> None:
+    """Which a test changes while the service runs: it holds for whoever begins to work next."""
+    file = tmp_path / "fault"
+    file.write_text("")
+    environment = {"HORAE_FAULT": f"@{file}"}
+    assert Faults.from_environment(environment).point is None
+    file.write_text("claim_committed:7\n")
+    faults = Faults.from_environment(environment)
+    assert (faults.point, faults.after) == ("claim_committed", 7)
+
+
 def test_an_unknown_point_is_refused() -> None:
     """A crash test that never crashes would prove nothing."""
     with pytest.raises(ValueError, match="use claim_committed"):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import random
 import signal
@@ -21,7 +20,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
 
 from tests.e2e.conftest import MakeService
@@ -87,7 +85,7 @@ async def _kill_at_random(
     for victim in victims:
         while True:
             await receiver.more(dice.randint(100, 2500))
-            pid = service.family().get(victim)
+            pid = await service.working() if victim == "worker" else service.family().get(victim)
             if pid is not None:
                 break
         began = time.monotonic()
@@ -134,33 +132,33 @@ class Marker:
         os.close(self._fd)
 
 
-async def _kill_at(point: str, service: Service, times: int) -> None:
-    """Start the service so that each worker hangs at `point` after a while of firing, and kill it there, `times` times."""
-    marker = Marker(service.data.with_name(f"{point}.pipe"))
-    service.environment = {"HORAE_FAULT": f"{point}:{PASSAGES}", "HORAE_FAULT_FILE": str(marker.path)}
-    try:
-        await service.start()
-        killed = 0
-        while killed < times:
-            pid = await marker.reached()
-            # A worker that hangs may have found itself stuck and gone before us.
-            if pid in service.family().values():
-                _kill(pid)
-                killed += 1
-            await ended(pid)
-            marker.forget()
-    finally:
-        service.environment = {}
-        marker.close()
+class Fault:
+    """What workers are told to do at a named point; it holds for whoever begins to work next."""
+
+    def __init__(self, service: Service) -> None:
+        self._setting = service.data.with_name("fault")
+        self.marker = Marker(service.data.with_name("reached"))
+        self.set("")
+        service.environment = {"HORAE_FAULT": f"@{self._setting}", "HORAE_FAULT_FILE": str(self.marker.path)}
+
+    def set(self, text: str) -> None:
+        self._setting.write_text(text)
 
 
-async def _connect(service: Service) -> asyncpg.Connection[asyncpg.Record]:
-    """The installation's own database, as its owner."""
-    folder = service.data / "postgres"
-    password = json.loads((folder / "secrets.json").read_text())["horae"]
-    (pid_file,) = folder.rglob("postmaster.pid")
-    port = int(pid_file.read_text().splitlines()[3])
-    return await asyncpg.connect(host="127.0.0.1", port=port, user="horae", password=password, database="horae")
+async def _kill_at(point: str, service: Service, receiver: CountingReceiver, fault: Fault, times: int) -> None:
+    """Let each worker hang at `point` after a while of firing, and kill it there, `times` times."""
+    fault.set(f"{point}:{PASSAGES}")
+    # Who works now does not know of it.
+    while (pid := await service.working()) is None:
+        await receiver.more(1)
+    _kill(pid)
+    for number in range(times):
+        pid = await fault.marker.reached()
+        if number == times - 1:
+            fault.set("")
+        _kill(pid)
+        await ended(pid)
+        fault.marker.forget()
 
 
 _LEDGER = """
@@ -184,7 +182,7 @@ FROM (SELECT convert_from(state, 'UTF8')::jsonb->'body' AS body FROM log.events
 
 async def _drained(service: Service, acknowledged: Acknowledged) -> list[Any]:
     """The record of every occurrence, once each acknowledged schedule's has ended."""
-    conn = await _connect(service)
+    conn = await service.connect()
     try:
         head = await conn.fetchval("SELECT max(notification_id) FROM log.events")
         done = {schedule for (schedule,) in await conn.fetch(_ENDED, head)}
@@ -235,16 +233,16 @@ async def _run(make_service: MakeService, *, kills: int, kills_at_points: int) -
     """Kill, drain, judge; what was seen, in a sentence."""
     dice = random.Random(SEED)
     async with CountingReceiver() as receiver:
-        service = await make_service().start()
+        service = make_service(workers=2)
+        fault = Fault(service)
+        await service.start()
         async with Load(service, receiver.channel, rate=RATE) as load:
             killed = await _kill_at_random(service, receiver, kills, dice)
             for point in ("claim_committed", "sent"):
-                await service.stop()
-                await _kill_at(point, service, kills_at_points)
-                await service.stop()
-                await service.start()
-                await receiver.more(200)
+                await _kill_at(point, service, receiver, fault, kills_at_points)
+            await receiver.more(1)
         fired = receiver.seen.count.total()
+        fault.marker.close()
         records = await _drained(service, load.acknowledged)
         outcomes = _judge(records, load.acknowledged, receiver.seen)
     seen = receiver.seen
