@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from horae.domain.errors import Unavailable
+from horae.infra import alive
 
 
 class Stuck(Exception):
@@ -41,7 +42,11 @@ async def watch_progress(
 
 
 def watch_loop(loop: asyncio.AbstractEventLoop, interval_s: float, exit_code: int) -> None:
-    """End this process when the loop does not turn for `interval_s`; watched from a thread of its own."""
+    """End this process when the loop does not turn for `interval_s`; watched from a thread of its own.
+
+    As long as it turns a sign of life is given about once a second, if the environment names a file for it.
+    """
+    sign = alive.file_from(os.environ)
 
     def watch() -> None:
         while True:
@@ -54,6 +59,8 @@ def watch_loop(loop: asyncio.AbstractEventLoop, interval_s: float, exit_code: in
                 sys.stderr.write('{"event": "event_loop_stuck", "level": "error"}\n')
                 sys.stderr.flush()
                 os._exit(exit_code)
+            if sign is not None:
+                alive.give_sign(sign)
             time.sleep(min(1.0, interval_s))
 
     threading.Thread(target=watch, name="loop-watchdog", daemon=True).start()

@@ -23,7 +23,7 @@ GROUPS = {
     "importing": ("import",),
     "keys": ("keys",),
     "configuring": ("config",),
-    "maintaining": ("rebuild",),
+    "maintaining": ("migrate", "rebuild"),
 }
 
 app = typer.Typer(

@@ -1,4 +1,4 @@
-"""`horae rebuild`: the read models made anew from the log."""
+"""`horae migrate`, `horae rebuild`: the database brought to this version, the read models made anew from the log."""
 
 from __future__ import annotations
 
@@ -14,8 +14,23 @@ from horae.infra.settings import load
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
+    app.command()(migrate)
     app.command()(rebuild)
+
+
+def migrate(
+    dsn: str | None = typer.Option(None, "--dsn", help="Owner's connection URI; else the POSTGRES_ settings."),
+    data: Path | None = typer.Option(None, "--data", help="Data folder whose master key to use; else ENCRYPTION_KEY."),
+    config: Path | None = typer.Option(None, "--config", help="Settings file."),
+) -> None:
+    """Bring a database of your own to this version: migrations, read models, the first API key. Safe to repeat."""
+    loaded = load({"dsn": dsn, "data": data}, config)
+    logging.configure(loaded.settings.log_level, loaded.settings.log_format, "migrate")
+    from horae.infra.processes.alone import run_migrate
+
+    run_migrate(loaded.settings)
+    say("The database is at this version.")
 
 
 def rebuild(

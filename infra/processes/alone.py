@@ -9,13 +9,15 @@ import asyncio
 import contextlib
 import re
 import secrets
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from pydantic import SecretStr
 
-from horae.domain.errors import Invalid
+from horae.domain.errors import Invalid, Unavailable
 from horae.domain.key import Scope
 from horae.infra.postgres import Cluster, dsn_of
 from horae.infra.processes.assignment import Assignment
@@ -46,9 +48,26 @@ def run_worker(settings: Settings) -> int:
     return run(Assignment(complete))
 
 
+def run_migrate(settings: Settings) -> None:
+    """Bring the database to this version, as a job before the processes start; waits for a database that still starts.
+
+    Safe to repeat and to run from several machines at once. Raises `MigrationError`, `SettingsError`; `Unavailable`
+    when no database answers within the settings' patience.
+    """
+    complete = _with_key(settings)
+    given = settings.api_key.get_secret_value() if settings.api_key else None
+
+    async def work() -> None:
+        await _until_it_answers(complete.owner_dsn(), settings.postgres_connection_timeout_ms / 1000)
+        await prepare(complete, given)
+
+    asyncio.run(work())
+
+
 #: What a tenant may be called: it appears in logs, metrics and derived secrets.
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _APPLIED_WITHIN_S = 10.0
+_ASK_AGAIN_S = 0.5
 
 
 async def issue_tenant_key(
@@ -103,6 +122,26 @@ async def rebuild_read_models(settings: Settings, *, embedded: bool) -> RebuildR
         stack.callback(cluster.stop)
         await asyncio.to_thread(cluster.start)
         return await rebuild(cluster.dsn())
+
+
+async def _until_it_answers(dsn: str, patience_s: float) -> None:
+    """Return when the database takes connections; what it refuses for a reason that waiting mends not is raised."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            connection = await asyncpg.connect(dsn, timeout=patience_s)
+        except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError) as error:
+            if time.monotonic() >= deadline:
+                raise Unavailable(
+                    f"PostgreSQL does not answer ({error or type(error).__name__}).",
+                    hint="Does it run, and do HORAE_DSN or the POSTGRES_ settings point to it?",
+                ) from error
+            await asyncio.sleep(_ASK_AGAIN_S)
+        except asyncpg.PostgresError as error:
+            raise SettingsError(f"PostgreSQL refuses the owner's role: {error}") from None
+        else:
+            await connection.close()
+            return
 
 
 def _with_key(settings: Settings) -> Settings:
