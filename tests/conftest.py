@@ -2,7 +2,13 @@
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ("pytester", "tests.plugins.ledger", "tests.plugins.reports", "tests.fixtures.postgres")
+pytest_plugins = (
+    "pytester",
+    "tests.plugins.ledger",
+    "tests.plugins.reports",
+    "tests.fixtures.postgres",
+    "tests.fixtures.stack",
+)
 
 # A deadline is a timed assertion: on a busy machine it fails for reasons that are not in the code.
 settings.register_profile("horae", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)

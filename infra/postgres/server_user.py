@@ -61,12 +61,12 @@ class ServerUser:
             return False
         return done.returncode == 0
 
-    def require_way_to(self, folder: Path, what: str) -> None:
+    def require_way_to(self, folder: Path, what: str, server: str = "PostgreSQL") -> None:
         """Raise `UnreachableError` naming the first parent folder that the user may not enter."""
         for step in [*reversed(folder.parents), folder]:
             if not self.may_enter(step):
                 raise UnreachableError(
-                    f"PostgreSQL runs as the user {self.name!r}, who may not enter {step}, on the way to {what} "
+                    f"{server} runs as the user {self.name!r}, who may not enter {step}, on the way to {what} "
                     f"{folder}: put it where that user can go (such as /var/lib/horae), "
                     f"or allow the way with chmod o+x {step}"
                 )

@@ -1,0 +1,1 @@
+"""Specifications of the package of the same path."""
