@@ -16,6 +16,7 @@ from horae.commands.reading import answer_of, fold_schedule, load_schedule
 from horae.commands.recipients import Recipients
 from horae.domain import schedule as s
 from horae.domain import timing as t
+from horae.domain.channel import NO_KAFKA, Offered
 from horae.domain.delivery import Retry
 from horae.domain.draft import CloneOverrides, Draft, check_draft
 from horae.domain.envelope import NewEvent, Recorded
@@ -57,10 +58,12 @@ class Creation:
         recipients: Recipients,
         default_zone: str = "UTC",
         default_retry: Retry = DEFAULT_RETRY,
+        offered: Offered = NO_KAFKA,
     ) -> None:
-        """`default_retry`: for schedules that say nothing about retries."""
+        """`default_retry`: for schedules that say nothing about retries. `offered`: the channels that exist here."""
         self._store, self._clock, self._ids, self._refs = store, clock, ids, refs
         self._recipients, self._default_zone, self._default_retry = recipients, default_zone, default_retry
+        self._offered = offered
 
     async def create(self, call: Call, draft: Draft) -> Answer[s.Schedule]:
         """Ask for a schedule. The same request again (by its idempotency key) gets the first answer.
@@ -96,6 +99,7 @@ class Creation:
         self, call: Call, schedule: UUID, draft: Draft, context: t.Context, cloned_from: UUID | None = None
     ) -> NewEvent:
         check_draft(draft)
+        self._offered.check(draft.channel)
         delivery = draft.delivery
         if "retry" not in delivery.model_fields_set:
             delivery = delivery.model_copy(update={"retry": self._default_retry})

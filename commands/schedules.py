@@ -19,6 +19,7 @@ from horae.commands.recipients import Recipients
 from horae.commands.series import stand
 from horae.domain import schedule as s
 from horae.domain import timing as t
+from horae.domain.channel import NO_KAFKA, Offered
 from horae.domain.delivery import Retry
 from horae.domain.draft import Patch, check_fields, check_reason
 from horae.domain.envelope import NewEvent, Recorded
@@ -46,8 +47,9 @@ class Schedules(Creation, ScheduleHistory):
         recipients: Recipients,
         default_zone: str = "UTC",
         default_retry: Retry = DEFAULT_RETRY,
+        offered: Offered = NO_KAFKA,
     ) -> None:
-        super().__init__(store, clock, ids, refs, recipients, default_zone, default_retry)
+        super().__init__(store, clock, ids, refs, recipients, default_zone, default_retry, offered)
         self._series, self._occurrences = series, occurrences
 
     # --- changing ---------------------------------------------------------------------------------------------
@@ -61,6 +63,8 @@ class Schedules(Creation, ScheduleHistory):
         """
         changes = patch.changes()
         check_fields(changes)
+        if patch.channel is not None:
+            self._offered.check(patch.channel)
 
         async def decider(state: s.Schedule, context: t.Context) -> Decision:
             current, expects = s.NOT_READ, NOTHING_EXPECTED

@@ -1,14 +1,19 @@
-"""Channels as clients write them, `webhook:URL` and `log:`: read at the door, and again where a release goes out."""
+"""Channels as clients write them, `webhook:URL`, `kafka:TOPIC`, `log:`: read at the door, and where a release goes."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from horae.domain.errors import Invalid
 from horae.domain.personal import CHANNEL_LIMIT
 
-_EXAMPLE = 'Write "webhook:https://example.com/hook", or "log:" to try things out.'
+_EXAMPLE = 'Write "webhook:https://example.com/hook", "kafka:notifications-due", or "log:" to try things out.'
+#: Where `kafka:` releases go unless the installation says otherwise.
+RELEASE_TOPIC = "notifications-due"
+#: What Kafka itself takes as the name of a topic.
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,49 @@ class Log:
     """A line in the release log."""
 
 
-Channel = Webhook | Log
+@dataclass(frozen=True, slots=True)
+class Kafka:
+    """A message on a topic, whose name here is without the installation's prefix."""
+
+    topic: str
+
+
+Channel = Webhook | Kafka | Log
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What this installation can send by, beside `webhook:` and `log:`, which it always can.
+
+    A channel that nobody serves is refused when it is asked for: accepted, its releases would be lost one by one.
+    """
+
+    #: Names that `kafka:` may name; none: there is no Kafka here. A tenant can so never write to our own topics.
+    kafka_topics: frozenset[str] = frozenset()
+
+    def check(self, text: str, field: str = "channel") -> None:
+        """Raises `Invalid` for a channel that cannot be read or is not offered."""
+        channel = parse_channel(text, field)
+        if not isinstance(channel, Kafka) or channel.topic in self.kafka_topics:
+            return
+        if not self.kafka_topics:
+            raise Invalid(
+                "This installation has no Kafka, so that nobody would send it.",
+                field=field,
+                value=text,
+                hint="Run the stack profile, or set KAFKA_BROKERS and HORAE_KAFKA_RELEASE_TOPICS; or use a webhook.",
+            )
+        raise Invalid(
+            f"The topic {channel.topic} is not one that releases may go to.",
+            field=field,
+            value=text,
+            hint=f"Use one of {', '.join(f'kafka:{topic}' for topic in sorted(self.kafka_topics))}; "
+            "HORAE_KAFKA_RELEASE_TOPICS lists them.",
+        )
+
+
+#: An installation without Kafka.
+NO_KAFKA = Offered()
 
 
 def parse_channel(text: str, field: str = "channel") -> Channel:
@@ -38,6 +85,8 @@ def parse_channel(text: str, field: str = "channel") -> Channel:
             raise _invalid("The log channel takes no address.", field, text)
         case "webhook", ":", _:
             return Webhook(_checked_url(rest, field, text))
+        case "kafka", ":", _:
+            return Kafka(_checked_topic(rest, field, text))
         case _:
             raise _invalid("There is no such channel.", field, text)
 
@@ -58,6 +107,16 @@ def _checked_url(url: str, field: str, text: str) -> str:
     if parts.fragment:
         raise _invalid("The URL has a fragment, which is never sent.", field, text)
     return url
+
+
+def _checked_topic(topic: str, field: str, text: str) -> str:
+    if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
+        raise _invalid(
+            "A topic's name has 1 to 249 letters, digits, dots, underscores and hyphens, and is not a dot or two.",
+            field,
+            text,
+        )
+    return topic
 
 
 def _invalid(message: str, field: str, value: str) -> Invalid:

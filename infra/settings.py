@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from horae import __version__
+from horae.domain.channel import RELEASE_TOPIC, Offered, parse_channel
 from horae.domain.delivery import Retry
 from horae.domain.errors import Invalid
 from horae.domain.timing.zones import check_zone
@@ -34,6 +35,16 @@ def _known_zone(name: str) -> str:
     except Invalid as error:
         raise ValueError(str(error)) from None
     return name
+
+
+#: Topics with a meaning to us: who may name the topic of a release may not name these.
+_OWN_TOPICS = frozenset(
+    {"horae-log", "schedule-commands", "schedule-command-replies", "schedule-commands-dead", "engagement-events"}
+)
+
+
+def _listed(value: str | None) -> list[str]:
+    return [item.strip() for item in (value or "").split(",") if item.strip()]
 
 
 def _header(name: str) -> str:
@@ -170,6 +181,11 @@ class Settings(BaseSettings):
     kafka_topic_executions: Annotated[
         str, Named("KAFKA_TOPIC_EXECUTIONS", "kafka.topics.executions", None, ("ENV-21",))
     ] = Field("schedule-executions", description="Public copy of what happens to occurrences.")
+    kafka_release_topics: Annotated[str | None, Named("HORAE_KAFKA_RELEASE_TOPICS", "kafka.topics.releases")] = Field(
+        None,
+        description="Topics that `kafka:TOPIC` channels may name, without the prefix, separated by commas. Absent: "
+        f"`{RELEASE_TOPIC}` in the stack profile, none in the embedded one, where giving some switches the channel on.",
+    )
     kafka_consumer_group: Annotated[str, Named("KAFKA_CONSUMER_GROUP", "kafka.consumerGroup", None, ("ENV-22",))] = (
         Field("scheduling-service", description="Consumer group of the workers; search has its own beside it.")
     )
@@ -206,12 +222,43 @@ class Settings(BaseSettings):
     ] = Field(
         30, gt=0, le=3600, description="After so many seconds without progress a worker ends and is started anew."
     )
+    tracing_enabled: Annotated[bool, Named("TRACING_ENABLED", "monitoring.tracingEnabled", None, ("ENV-43",))] = Field(
+        True, description="Trace requests, commands, read models and releases, if there is somewhere to send the spans."
+    )
+    jaeger_endpoint: Annotated[str | None, Named("JAEGER_ENDPOINT", "monitoring.jaegerEndpoint", None, ("ENV-44",))] = (
+        Field(
+            None,
+            pattern=r"^https?://[^/]+",
+            description="Who takes the spans: Jaeger, or any other receiver of OTLP over HTTP, such as "
+            "http://jaeger:4318 (not 14268, where Jaeger takes its old Thrift form). Absent: nothing is traced, and "
+            "tracing costs nothing.",
+        )
+    )
+    trace_ratio: Annotated[float, Named("HORAE_TRACE_RATIO", "monitoring.traceRatio")] = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of requests that are traced; those that say so themselves (`traceparent`) always are.",
+    )
     log_level: Annotated[LogLevel, Named("LOG_LEVEL", "monitoring.logLevel", "--log-level", ("ENV-42",))] = Field(
         "info", description="debug, info, warning or error."
     )
     log_format: Annotated[Literal["auto", "json", "console"], Named("HORAE_LOG_FORMAT", "monitoring.logFormat")] = (
         Field("auto", description="`json`, `console`, or `auto`: readable on a terminal, else JSON.")
     )
+
+    @field_validator("kafka_release_topics")
+    @classmethod
+    def _foreign_topics(cls, value: str | None, info: ValidationInfo) -> str | None:
+        own = _OWN_TOPICS | {info.data.get("kafka_topic_schedules"), info.data.get("kafka_topic_executions")}
+        for topic in _listed(value):
+            try:
+                parse_channel(f"kafka:{topic}")
+            except Invalid as error:
+                raise ValueError(f"{topic!r}: {error.message}") from None
+            if topic in own or topic.startswith("__"):
+                raise ValueError(f"{topic} is not for releases: a tenant could write there what we or others rely on")
+        return value
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -244,6 +291,13 @@ class Settings(BaseSettings):
             factor=self.backoff_multiplier,
             max_delay=max(first, timedelta(seconds=self.max_delay_s)),
         )
+
+    @property
+    def offered(self) -> Offered:
+        """The channels that can be asked for here."""
+        if self.kafka_release_topics is None:
+            return Offered(frozenset({RELEASE_TOPIC}) if self.profile == "stack" else frozenset())
+        return Offered(frozenset(_listed(self.kafka_release_topics)))
 
     @property
     def virtual(self) -> bool:

@@ -52,7 +52,16 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         standing = ReadModelStanding(pool, progress, store)
         recipients = Recipients(store, clock, ids, refs)
         schedules = Schedules(
-            store, clock, ids, refs, standing, standing, recipients, settings.default_zone, settings.default_retry
+            store,
+            clock,
+            ids,
+            refs,
+            standing,
+            standing,
+            recipients,
+            settings.default_zone,
+            settings.default_retry,
+            settings.offered,
         )
         yield Services(
             schedules=schedules,

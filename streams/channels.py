@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from horae.domain.channel import Channel as Address
-from horae.domain.channel import Log, Webhook
+from horae.domain.channel import Kafka, Log, Webhook
 from horae.domain.delivery import Failure, Mode
 from horae.domain.timing import Slot
 
@@ -95,25 +95,40 @@ class Channels:
 
     log: Channel
     webhook: Channel
+    #: None: this installation has no Kafka.
+    kafka: Channel | None = None
 
     def of(self, address: Address) -> Channel:
-        """The channel that serves `address`."""
-        return self.webhook if isinstance(address, Webhook) else self.log
+        """The channel that serves `address`. Raises `ReleaseFailed` when there is none."""
+        match address:
+            case Webhook():
+                return self.webhook
+            case Log():
+                return self.log
+            case Kafka(topic):
+                if self.kafka is None:
+                    message = f"kafka:{topic}: this installation has no Kafka (any more); replay it when it has"
+                    raise ReleaseFailed(Failure(kind="channel", message=message, nothing_arrived=True, retryable=False))
+                return self.kafka
 
     async def aclose(self) -> None:
         """Close them all."""
         await self.log.aclose()
         await self.webhook.aclose()
+        if self.kafka is not None:
+            await self.kafka.aclose()
 
 
 def endpoint_of(address: Address) -> str | None:
-    """What shares a limit and a breaker: scheme, host and port of a webhook. None: only the global limit applies."""
+    """What shares a limit and a breaker: a webhook's scheme, host and port; a topic. None: only the global limit."""
     match address:
         case Log():
             return None
         case Webhook(url):
             parts = urlsplit(url)
             return f"{parts.scheme}://{parts.netloc.lower()}"
+        case Kafka(topic):
+            return f"kafka:{topic}"
 
 
 def _instant(value: datetime) -> str:

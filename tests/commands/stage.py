@@ -14,6 +14,7 @@ from horae.commands.recipients import Recipients
 from horae.commands.schedules import Schedules
 from horae.domain import occurrence as o
 from horae.domain import timing as t
+from horae.domain.channel import NO_KAFKA, Offered
 from horae.domain.draft import Draft
 from horae.domain.envelope import Meta, NewEvent
 from horae.domain.errors import Unavailable
@@ -83,6 +84,7 @@ class Stage:
     clock: SettableClock = field(default_factory=SettableClock)
     ids: CountedIds = field(default_factory=CountedIds)
     model: ReadModel = field(default_factory=ReadModel)
+    offered: Offered = NO_KAFKA
 
     @property
     def recipients(self) -> Recipients:
@@ -91,7 +93,15 @@ class Stage:
     @property
     def schedules(self) -> Schedules:
         return Schedules(
-            self.store, self.clock, self.ids, PlainRefs(), self.model, self.model, self.recipients, default_zone="UTC"
+            self.store,
+            self.clock,
+            self.ids,
+            PlainRefs(),
+            self.model,
+            self.model,
+            self.recipients,
+            default_zone="UTC",
+            offered=self.offered,
         )
 
     @property

@@ -222,3 +222,21 @@ def test_every_key_of_the_catalogues_file_is_known() -> None:
     keys = {row[2].strip().strip("`") for row in rows}
     known = {named(field).file for field in Settings.model_fields.values()} | WITHOUT_EFFECT
     assert keys <= known
+
+
+def test_releases_go_to_the_one_topic_of_the_stack_or_to_those_that_are_listed() -> None:
+    """The embedded profile has none unless some are given."""
+    assert load().settings.offered.kafka_topics == frozenset()
+    assert load({"profile": "stack"}).settings.offered.kafka_topics == {"notifications-due"}
+    listed = load({"kafka_release_topics": "sms-due, push-due"}).settings
+    assert listed.offered.kafka_topics == {"sms-due", "push-due"}
+    assert load({"profile": "stack", "kafka_release_topics": ""}).settings.offered.kafka_topics == frozenset()
+
+
+@pytest.mark.parametrize(
+    "topic", ["horae-log", "schedule-commands", "notification-schedules", "schedule-executions", "__offsets", "a b"]
+)
+def test_no_tenant_can_be_let_into_the_topics_that_we_rely_on(topic: str) -> None:
+    """Nor into one that Kafka would not take."""
+    with pytest.raises(SettingsError, match="kafka_release_topics"):
+        load({"kafka_release_topics": f"notifications-due,{topic}"})
