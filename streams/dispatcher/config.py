@@ -30,6 +30,8 @@ class DispatcherConfig:
     respill_s: float = 1.0
     #: What overdue work of shards that nobody owns is taken over after, seconds.
     foreign_after_s: float = 1.0
+    #: How often they are looked at, seconds.
+    foreign_every_s: float = 0.5
     #: How long a stop waits for attempts under way, seconds.
     stop_s: float = 2.0
 

@@ -12,12 +12,13 @@ import contextlib
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 import structlog
 
+from horae.commands import tracing
 from horae.commands.candidates import Candidate, Rule
 from horae.commands.occurrences import Attempt, Occurrences, Settled
 from horae.commands.ports import Clock
@@ -27,18 +28,17 @@ from horae.projections.projector import Applied
 from horae.streams.channels import Channels, endpoint_of
 from horae.streams.dispatcher.config import DispatcherConfig
 from horae.streams.dispatcher.endpoints import Endpoints
-from horae.streams.dispatcher.horizon import BEGINNING, Edge, Horizon
+from horae.streams.dispatcher.horizon import Horizon
+from horae.streams.dispatcher.reading import Alone, Peers, Reading
 from horae.streams.dispatcher.ready import Ready
 from horae.streams.dispatcher.releasing import address_of, endpoint_in_trouble, send
 from horae.streams.dispatcher.source import DueSource
+from horae.streams.dispatcher.tracing import describe, execution, release
 from horae.streams.faults import Faults
 from horae.streams.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
-#: Rows read from the index with one query: more would hold up the loop.
-_PAGE = 2_000
-_LAST_KEY = UUID(int=(1 << 128) - 1)
 _READ_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, Unavailable)
 
 
@@ -70,14 +70,16 @@ class Dispatcher:
         metrics: Metrics,
         rules: Sequence[Rule] = (),
         shards: Collection[int] = ALL_SHARDS,
+        peers: Peers | None = None,
         faults: Faults | None = None,
         may_claim: Callable[[], bool] = lambda: True,
     ) -> None:
         self._config = config.validate()
-        self._occurrences, self._clock, self._source, self._channels = occurrences, clock, source, channels
-        self._owner, self._metrics, self._rules, self._shards = owner, metrics, tuple(rules), frozenset(shards)
+        self._occurrences, self._clock, self._channels = occurrences, clock, channels
+        self._owner, self._metrics, self._rules = owner, metrics, tuple(rules)
         self._faults, self._may_claim = faults or Faults(), may_claim
         self._horizon = Horizon(config.rows_in_memory)
+        self._reading = Reading(self._config, source, self._horizon, shards, peers or Alone())
         self._ready = Ready()
         self._endpoints = Endpoints(
             config.per_endpoint,
@@ -90,7 +92,7 @@ class Dispatcher:
         #: What is under way, by the occurrence that it is about.
         self._tasks: dict[asyncio.Task[None], UUID] = {}
         self._wake, self._quiet, self._stopping = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._swept = self._looked_abroad = time.monotonic()
+        self._swept = time.monotonic()
         #: The last position that this dispatcher appended.
         self.position = 0
 
@@ -103,11 +105,21 @@ class Dispatcher:
         changed = self._horizon.changed
         for change in applied.due:
             row = change.due
-            if row is not None and row.shard not in self._shards:
+            if row is not None and row.shard not in self._reading.shards:
                 row = None
             changed(change.key, row)
         if applied.due or applied.reset:
             self.wake()
+
+    def own(self, shards: Collection[int]) -> None:
+        """From now on these shards are ours: others leave the horizon, and new ones are read from the index."""
+        if self._reading.own(shards):
+            self.wake()
+
+    @property
+    def shards(self) -> frozenset[int]:
+        """The shards that are ours."""
+        return self._reading.shards
 
     def wake(self) -> None:
         """Look again: the clock has moved, or something else has changed."""
@@ -152,7 +164,7 @@ class Dispatcher:
                 continue
             if not done.taken:
                 self._settle()
-                await self._sleep(self._pause_s())
+                await self._sleep(min(self._pause_s(), self._reading.pause_s))
 
     async def stop(self) -> None:
         """Claim nothing more; let what is under way end, at most `stop_s`. The rest is recovered by the next worker."""
@@ -243,6 +255,13 @@ class Dispatcher:
             log.error("attempt_crashed", exc_info=error)
 
     async def _carry_out(self, row: DueRow, candidate: Candidate, endpoint: str | None) -> None:
+        structlog.contextvars.bind_contextvars(tenant=row.tenant, occurrence=str(row.occurrence))
+        with execution(row, candidate, self._clock.now()) as under_way:
+            await self._claim_and_release(row, candidate, endpoint, under_way)
+
+    async def _claim_and_release(
+        self, row: DueRow, candidate: Candidate, endpoint: str | None, under_way: tracing.Span
+    ) -> None:
         trouble: Exception | None = None
         sent = False
         try:
@@ -252,10 +271,13 @@ class Dispatcher:
                 return
             decided_on, outcome = claimed
             self.position = max(self.position, outcome.position)
+            structlog.contextvars.bind_contextvars(position=outcome.position)
             if isinstance(outcome, Settled):
+                under_way.event(outcome.kind)
                 self._count_settled(outcome)
                 return
             endpoint = self._moved_slot(endpoint, candidate, decided_on)
+            under_way.event("claimed")
             await self._faults.at("claim_committed")
             if outcome.occurrence.attempt == 1:
                 self._metrics.lateness.observe(max(0.0, (self._clock.now() - row.due_at).total_seconds()))
@@ -269,7 +291,9 @@ class Dispatcher:
 
     async def _release(self, attempt: Attempt) -> Exception | None:
         """Send it and record the result; what the endpoint's breaker is to think of it."""
-        result = await send(attempt, self._channels, self._clock)
+        with release(attempt) as under_way:
+            result = await send(attempt, self._channels, self._clock)
+            describe(under_way, result)
         await self._faults.at("sent")
         kind = attempt.schedule.timing.kind
         self._metrics.execution.labels(result.status, kind).observe(result.duration_ms / 1000)
@@ -300,43 +324,13 @@ class Dispatcher:
     # --- reading ahead --------------------------------------------------------------------------------------------
 
     async def _read_ahead(self, now: datetime) -> None:
-        """Move the horizon's edge ahead when half of it is used up; look after overdue work of others."""
+        """Keep the horizon filled; begin anew from time to time, and when there is room again for what had none."""
         since = time.monotonic() - self._swept
         if since > self._config.sweep_s or (since > self._config.respill_s and self._endpoints.thirsty()):
             self._swept = time.monotonic()
             self._endpoints.spilled.clear()
             self._horizon.rewind()
-        until, edge = now + timedelta(seconds=self._config.horizon_s), self._horizon.edge
-        if edge[0] < now + timedelta(seconds=self._config.horizon_s / 2):
-            while self._horizon.room >= min(self._config.batch, self._horizon.capacity):
-                if not await self._read_page(self._horizon.edge, until):
-                    break
-        if (
-            len(self._shards) < len(ALL_SHARDS)
-            and time.monotonic() - self._looked_abroad > self._config.foreign_after_s
-        ):
-            await self._look_abroad(now)
-
-    async def _read_page(self, after: Edge, until: datetime) -> bool:
-        """Read one page; False: there is no more up to `until`."""
-        limit = min(self._horizon.room, _PAGE)
-        self._horizon.begin_load(until)
-        try:
-            page = await self._source.page(self._shards, after, until, limit)
-        except BaseException:
-            self._horizon.abandon_load()
-            raise
-        full = len(page) >= limit
-        self._horizon.end_load(page, (page[-1].due_at, page[-1].key) if full else (until, _LAST_KEY))
-        return full
-
-    async def _look_abroad(self, now: datetime) -> None:
-        """What is overdue in shards of others: their owner may be dead. If it is not, one of the two claims wins."""
-        self._looked_abroad = time.monotonic()
-        late = now - timedelta(seconds=self._config.foreign_after_s)
-        foreign = [shard for shard in ALL_SHARDS if shard not in self._shards]
-        for row in await self._source.page(foreign, BEGINNING, late, self._config.batch):
-            self._horizon.adopt(row)
+        await self._reading.read_ahead(now)
 
     # --- sleeping -------------------------------------------------------------------------------------------------
 

@@ -89,6 +89,11 @@ class Horizon:
         if row.key not in self._rows and self._taken.get(row.key) != row and self.room:
             self._put(row)
 
+    def let_go(self, shards: frozenset[int]) -> None:
+        """Others look after these shards now: hold nothing of them but what was taken."""
+        for key in [key for key, row in self._rows.items() if row.shard in shards]:
+            del self._rows[key]
+
     def rewind(self) -> None:
         """Read the index anew from its beginning (rows that are held already are recognised)."""
         self.edge = BEGINNING

@@ -29,7 +29,7 @@ from horae.infra.eventstore.store import PostgresEventStore
 from horae.projections import schema
 from horae.projections.due import ALL_SHARDS
 from horae.streams.channels import Channels, Receipt, Release, ReleaseFailed, endpoint_of
-from horae.streams.dispatcher import Dispatcher, DispatcherConfig, PostgresDueSource
+from horae.streams.dispatcher import Dispatcher, DispatcherConfig, Peers, PostgresDueSource
 from horae.streams.faults import Faults
 from horae.streams.feed import Feed
 from horae.streams.metrics import Metrics
@@ -122,6 +122,7 @@ class Worker:
         *,
         rules: tuple[Rule, ...] = (),
         shards: Collection[int] = ALL_SHARDS,
+        peers: Peers | None = None,
         run: bool = True,
         clock: Any = None,
         faults: Faults | None = None,
@@ -140,6 +141,7 @@ class Worker:
             metrics=self.metrics,
             rules=rules,
             shards=shards,
+            peers=peers,
             faults=faults,
             may_claim=may_claim,
         )

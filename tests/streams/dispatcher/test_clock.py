@@ -117,7 +117,7 @@ async def test_overdue_work_of_other_shards_is_taken_over(worker: Worker) -> Non
     schedule = await worker.create(at(NOON + HOUR))
     await worker.applied()
     (shard,) = [event.meta.shard for event in await worker.store.load(schedule)]
-    other = worker.dispatcher(shards={(shard + 1) % 64}, foreign_after_s=1e-9, run=False)
+    other = worker.dispatcher(shards={(shard + 1) % 64}, foreign_every_s=1e-9, run=False)
     worker.clock.set(NOON + HOUR - timedelta(seconds=1))
     await other.run_once()
     assert other.in_flight == 0

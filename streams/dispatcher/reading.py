@@ -1,0 +1,139 @@
+"""Reads the due index ahead: the own shards up to the horizon, and what is overdue in the shards of others.
+
+Place in the flow: due index -> *reading* -> horizon -> dispatcher. Which shards are its own may change at any time,
+while a page is being read, too. Two dispatchers that read the same row do no harm, because one of their claims wins;
+but a claim that loses costs a round trip, so that what others will do anyway is left to them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from horae.projections.due import ALL_SHARDS
+from horae.streams.dispatcher.config import DispatcherConfig
+from horae.streams.dispatcher.horizon import BEGINNING, Edge, Horizon
+from horae.streams.dispatcher.source import DueSource
+
+#: Rows read from the index with one query: more would hold up the loop.
+_PAGE = 2_000
+_LAST_KEY = UUID(int=(1 << 128) - 1)
+#: By how much longer overdue work waits that somebody else seems to have, and that seems to fall to somebody else.
+_PATIENCE, _LAST_RESORT = 3, 10
+
+
+@dataclass(frozen=True, slots=True)
+class Among:
+    """How this dispatcher stands among the living ones, as far as is known: the `rank`-th of `count`, from 0."""
+
+    rank: int = 0
+    count: int = 1
+    #: Shards that some other living dispatcher has.
+    others: frozenset[int] = frozenset()
+
+    def is_ours(self, key: UUID) -> bool:
+        """Whether it falls to us to take `key` over: to one of the living, as long as they know of each other."""
+        return key.int % self.count == self.rank
+
+
+class Peers(Protocol):
+    """Knows the other dispatchers."""
+
+    def among(self) -> Among:
+        """The present standing; no I/O."""
+        ...
+
+
+class Alone:
+    """The only dispatcher there is."""
+
+    def among(self) -> Among:
+        """First of one."""
+        return Among()
+
+
+class Reading:
+    """Fills `horizon` from `source`. Not for concurrent use, but for `own`, which may come at any await."""
+
+    def __init__(
+        self, config: DispatcherConfig, source: DueSource, horizon: Horizon, shards: Collection[int], peers: Peers
+    ) -> None:
+        self._config, self._source, self._horizon, self._peers = config, source, horizon, peers
+        self.shards = frozenset(shards)
+        self._looked_abroad = time.monotonic()
+
+    @property
+    def everything(self) -> bool:
+        """Whether every shard is ours."""
+        return len(self.shards) == len(ALL_SHARDS)
+
+    def own(self, shards: Collection[int]) -> bool:
+        """From now on these are ours. What was held of others is let go, unless it was taken; False: no change."""
+        new = frozenset(shards)
+        lost, gained = self.shards - new, new - self.shards
+        self.shards = new
+        if lost:
+            self._horizon.let_go(lost)
+        if gained:
+            self._horizon.rewind()
+        return bool(lost or gained)
+
+    async def read_ahead(self, now: datetime) -> None:
+        """Move the horizon's edge ahead when half of it is used up; look after overdue work of others.
+
+        Raises what the source raises; what was read until then stays.
+        """
+        horizon_s = self._config.horizon_s
+        until = now + timedelta(seconds=horizon_s)
+        if self.shards and self._horizon.edge[0] < now + timedelta(seconds=horizon_s / 2):
+            while self._horizon.room >= min(self._config.batch, self._horizon.capacity):
+                if not await self._read_page(self._horizon.edge, until):
+                    break
+        if not self.everything and time.monotonic() - self._looked_abroad > self._config.foreign_every_s:
+            await self._look_abroad(now)
+
+    @property
+    def pause_s(self) -> float:
+        """How long until it is time to look abroad again."""
+        if self.everything:
+            return self._config.max_sleep_s
+        return max(0.0, self._looked_abroad + self._config.foreign_every_s - time.monotonic())
+
+    async def _read_page(self, after: Edge, until: datetime) -> bool:
+        """Read one page; False: there is no more up to `until`."""
+        limit = min(self._horizon.room, _PAGE)
+        self._horizon.begin_load(until)
+        try:
+            page = await self._source.page(self.shards, after, until, limit)
+        except BaseException:
+            self._horizon.abandon_load()
+            raise
+        full = len(page) >= limit
+        edge = (page[-1].due_at, page[-1].key) if full else (until, _LAST_KEY)
+        # Some may have become another's while we read; what became ours rewound the horizon.
+        self._horizon.end_load([row for row in page if row.shard in self.shards], edge)
+        return full
+
+    async def _look_abroad(self, now: datetime) -> None:
+        """Take over what is overdue in shards that are not ours, each a share of it.
+
+        What nobody who lives has, soon; what somebody has, later, for he may merely have much to do; and what is very
+        late whoever sees it first, because whoever it would fall to seems not to do it.
+        """
+        self._looked_abroad = time.monotonic()
+        among, after = self._peers.among(), timedelta(seconds=self._config.foreign_after_s)
+        abroad = [shard for shard in ALL_SHARDS if shard not in self.shards]
+        orphaned = [shard for shard in abroad if shard not in among.others]
+        for shards, overdue, limit in (
+            (orphaned, after, _PAGE),
+            (abroad, after * _PATIENCE, self._config.batch),
+        ):
+            if not shards:
+                continue
+            for row in await self._source.page(shards, BEGINNING, now - overdue, min(self._horizon.room or 1, limit)):
+                if among.is_ours(row.key) or row.due_at <= now - after * _LAST_RESORT:
+                    self._horizon.adopt(row)
