@@ -64,3 +64,16 @@ class Recorded:
     meta: Meta
     body: Event
     position: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """A row of the log as it lies there, not decoded: for those who pass events on and must not die of one."""
+
+    position: int
+    stream: UUID
+    version: int
+    shard: int
+    #: The stored name.
+    name: str
+    state: bytes

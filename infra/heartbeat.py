@@ -33,20 +33,24 @@ class Beat:
     metrics: str
 
 
-async def beat_on(pool: Pool, incarnation: int, measure: Callable[[], Beat]) -> None:
-    """Write a beat about once a second until cancelled; a database that is away is waited for."""
+async def beat_on(pool: Pool, incarnation: int, measure: Callable[[], Beat], kind: str = "worker") -> None:
+    """Write a beat about once a second until cancelled; a database that is away is waited for.
+
+    `kind`: what beats; of each kind the last beat is kept.
+    """
     while True:
         beat = measure()
         try:
             await pool.execute(
                 "INSERT INTO sys.heartbeats (kind, incarnation, applied, in_flight, queued, metrics) "
-                "VALUES ('worker', $1, $2, $3, $4, $5) ON CONFLICT (kind) DO UPDATE SET incarnation = $1, "
+                "VALUES ($6, $1, $2, $3, $4, $5) ON CONFLICT (kind) DO UPDATE SET incarnation = $1, "
                 "beat_at = clock_timestamp(), applied = $2, in_flight = $3, queued = $4, metrics = $5",
                 incarnation,
                 beat.applied,
                 beat.in_flight,
                 beat.queued,
                 beat.metrics,
+                kind,
                 timeout=EVERY_S,
             )
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:

@@ -20,6 +20,7 @@ from horae.domain.envelope import NewEvent, Recorded
 from horae.domain.errors import Unavailable
 from horae.infra.eventstore.batch import MAX_EVENTS_PER_COMMIT, make_append
 from horae.infra.eventstore.lanes import Lanes
+from horae.infra.eventstore.raw import RawSubscription
 from horae.infra.eventstore.subscription import Subscription
 from horae.infra.eventstore.writer import Writer
 
@@ -121,6 +122,10 @@ class PostgresEventStore:
     def subscribe(self, after: int = 0) -> Subscription:
         """Every event later than position `after`, in order, as it is stored; for the owner's role."""
         return Subscription(self._dsn, after)
+
+    def subscribe_raw(self, after: int = 0, batch: int = MAX_EVENTS_PER_COMMIT) -> RawSubscription:
+        """The same as rows that nobody has decoded, read only when asked for; for the owner's role."""
+        return RawSubscription(self._dsn, after, batch)
 
     @property
     def waiting_events(self) -> dict[Lane, int]:

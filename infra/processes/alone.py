@@ -64,6 +64,15 @@ def run_migrate(settings: Settings) -> None:
     asyncio.run(work())
 
 
+def run_relay(settings: Settings) -> int:
+    """Prepare the database, then publish the log to Kafka or stand by until SIGTERM. Gives the exit code."""
+    complete = _with_key(settings)
+    asyncio.run(prepare(complete, None))
+    from horae.infra.processes.relay_process import run
+
+    return run(Assignment(complete))
+
+
 #: What a tenant may be called: it appears in logs, metrics and derived secrets.
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _APPLIED_WITHIN_S = 10.0

@@ -1,6 +1,6 @@
 """A supervised process from both sides: kept running by the supervisor, and its own entry point.
 
-Place in the flow: supervisor -> `Child.run` -> `python -m horae.infra.processes.child api|worker PARENT` -> that
+Place in the flow: supervisor -> `Child.run` -> `python -m horae.infra.processes.child api|worker|relay PARENT` -> that
 process's `run`. A child imports its code first and asks for its assignment then, so that it is ready by the time the
 database is.
 """
@@ -110,6 +110,8 @@ def main() -> None:
     # Imported by the process that needs it only: each costs a second.
     if kind == "api":
         from horae.infra.processes.api_process import run
+    elif kind == "relay":
+        from horae.infra.processes.relay_process import run
     else:
         from horae.infra.processes.worker_process import run
     assignment = Assignment.read()
