@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,7 @@ import asyncpg
 
 from horae.api.models.admin import Component, HealthShown
 from horae.api.services import Health, Services
-from horae.domain.errors import HoraeError
+from horae.domain.errors import HoraeError, Invalid
 
 _PATIENCE_S = 3.0
 
@@ -24,14 +24,23 @@ class Monitor:
     services: Services
     started: float
 
-    async def check(self) -> HealthShown:
-        """Healthy if every component is; unhealthy if one is; else degraded."""
+    async def check(self, only: Collection[str] = ()) -> HealthShown:
+        """Healthy if every component is; unhealthy if one is; else degraded. `only` asks these alone.
+
+        Raises `Invalid` for a component that there is not.
+        """
         checks = {
-            "database": database(self.services),
-            "projection": projection(self.services),
-            **{name: check() for name, check in self.services.checks.items()},
+            "database": lambda: database(self.services),
+            "projection": lambda: projection(self.services),
+            **self.services.checks,
         }
-        found = dict(zip(checks, await asyncio.gather(*map(_guarded, checks.values())), strict=True))
+        for name in only:
+            if name not in checks:
+                raise Invalid(
+                    f"There is no component {name!r}.", field="only", value=name, hint=f"There are {', '.join(checks)}."
+                )
+        asked = {name: check() for name, check in checks.items() if not only or name in only}
+        found = dict(zip(asked, await asyncio.gather(*map(_guarded, asked.values())), strict=True))
         statuses = {health.status for health in found.values()}
         status: Literal["healthy", "degraded", "unhealthy"] = "degraded" if "degraded" in statuses else "healthy"
         if "unhealthy" in statuses:

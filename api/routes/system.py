@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncpg
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, ConfigDict, Field
 
 from horae.api import openapi
+from horae.api.bodies import query
 from horae.api.health import Monitor
 from horae.api.metrics import Metrics
 from horae.api.models.admin import HealthShown
-from horae.api.reading import services_of
+from horae.api.reading import Many, services_of
 from horae.api.views import respond
 from horae.domain.errors import HoraeError, NotFound
 from horae.projections import due, queries
@@ -24,11 +26,25 @@ async def get_liveness() -> Response:
     return Response(b"ok", media_type="text/plain")
 
 
-@router.get("/readyz", **openapi.operation("Ready?", answer=HealthShown, scope=None, errors=(503,)))
+class ReadinessQuery(BaseModel):
+    """Whose readiness."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    only: Many[str] = Field(
+        default=(),
+        description="Ask these components alone, as a load balancer does: `database` and `start` are what a request "
+        "needs, while an API without workers still takes and answers it.",
+    )
+
+
+@router.get(
+    "/readyz", **openapi.operation("Ready?", answer=HealthShown, query=ReadinessQuery, scope=None, errors=(422, 503))
+)
 async def get_readiness(request: Request) -> Response:
     """200 when every component can do its work, else 503 with the reasons."""
     monitor: Monitor = request.app.state.monitor
-    health = await monitor.check()
+    health = await monitor.check(query(request, ReadinessQuery).only)
     if health.status == "unhealthy":
         return respond(health, 503, {"Retry-After": "1"})
     return respond(health)

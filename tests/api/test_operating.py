@@ -50,6 +50,21 @@ async def test_not_ready_says_why(database: Database) -> None:
         assert (gone.status_code, gone.json()["checks"]["database"]["status"]) == (503, "unhealthy")
 
 
+async def test_readiness_of_what_a_request_needs(database: Database) -> None:
+    """A load balancer leaves the API in although nobody fires; a component that there is not is told by name."""
+
+    async def ill() -> Health:
+        return Health("unhealthy", error="no worker for 12 s")
+
+    async with make_world(database, checks={"executor": ill}) as world:
+        answer = await world.client.get("/readyz?only=database&only=projection")
+        assert (answer.status_code, sorted(answer.json()["checks"])) == (200, ["database", "projection"])
+        assert (await world.client.get("/readyz?only=executor")).status_code == 503
+        refused = await world.client.get("/readyz?only=databse")
+        assert refused.status_code == 422
+        assert "There are database, projection, executor" in refused.text
+
+
 async def test_metrics_count_requests_and_schedules(world: World) -> None:
     """Requests by route template and status, schedules created and active, the read models' lag."""
     await world.create(DAILY, metadata={"type": "digest"}, priority=3)
