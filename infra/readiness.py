@@ -9,6 +9,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
 from horae.api.services import Health
 from horae.projections.progress import Progress
 
@@ -59,6 +61,20 @@ def caught_up_check(progress: Progress, head_at_start: int) -> Callable[[], Awai
 
 
 async def worker_metrics(pool: Pool) -> str:
-    """The working worker's instruments, as of its last beat; empty if there is none."""
-    text: str | None = await pool.fetchval("SELECT metrics FROM sys.heartbeats WHERE kind = 'worker'")
-    return text or ""
+    """The instruments of whatever beats (worker, relay, …) as of its last beat, and how old each kind's youngest is.
+
+    A process that died keeps its last word here, so who reads it must look at its age too.
+    """
+    rows = await pool.fetch(
+        "SELECT kind, metrics, extract(epoch FROM clock_timestamp() - beat_at)::float8 AS age_s FROM sys.heartbeats"
+    )
+    registry = CollectorRegistry()
+    age = Gauge(
+        "horae_heartbeat_age_seconds", "Since the last sign of life of a kind of process.", ("kind",), registry=registry
+    )
+    youngest: dict[str, float] = {}
+    for row in rows:
+        youngest[row["kind"]] = min(row["age_s"], youngest.get(row["kind"], row["age_s"]))
+    for kind, age_s in youngest.items():
+        age.labels(kind).set(age_s)
+    return "".join(row["metrics"] for row in rows) + generate_latest(registry).decode()
