@@ -28,13 +28,20 @@ if TYPE_CHECKING:
 _SQL = statements("projector")
 _TIMING: TypeAdapter[Timing] = TypeAdapter(Timing)
 
+#: One maker of partitions at a time, per database.
+_PARTITIONS_LOCK = 7235418830166533
+
 
 async def make_partitions(conn: Connection, slots: Iterable[datetime]) -> None:
     """Make the occurrences' partitions for the months of these slots, where they are missing."""
     for slot in sorted(slots):
         name, ddl = partition_of(slot)
         if await conn.fetchval("SELECT to_regclass($1)", name) is None:
-            await conn.execute(ddl)
+            # Another process may be making it. Whoever made it has let go when we come in; nobody who holds this waits
+            # for anything of ours, as positions are moved before.
+            await conn.execute("SELECT pg_advisory_xact_lock($1)", _PARTITIONS_LOCK)
+            if await conn.fetchval("SELECT to_regclass($1)", name) is None:
+                await conn.execute(ddl)
 
 
 async def read_prior(conn: Connection, fold: Fold, events: Sequence[Recorded]) -> None:

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_FIRST_WAIT_S = 0.05
-_LONGEST_WAIT_S = 2.0
+FIRST_WAIT_S = 0.05
+LONGEST_WAIT_S = 2.0
 
 #: What asyncpg raises when the server is away, restarting, out of something, or out of luck.
-_INTERRUPTED = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+INTERRUPTED = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class Log(Protocol):
@@ -98,7 +98,7 @@ class Feed:
         Each (re)start is told as `Applied(reset=True)`: changes may have been missed, so whoever keeps a copy of the
         due index loads it again.
         """
-        wait_s = _FIRST_WAIT_S
+        wait_s = FIRST_WAIT_S
         while True:
             before = self._projector.position
             try:
@@ -106,8 +106,8 @@ class Feed:
                 return
             except (PositionMoved, PositionGap) as moved:
                 log.warning("feed_position_moved", position=self._projector.position, reason=str(moved))
-            except _INTERRUPTED as error:
-                wait_s = _FIRST_WAIT_S if self._projector.position > before else min(2 * wait_s, _LONGEST_WAIT_S)
+            except INTERRUPTED as error:
+                wait_s = FIRST_WAIT_S if self._projector.position > before else min(2 * wait_s, LONGEST_WAIT_S)
                 log.warning("feed_interrupted", position=self._projector.position, error=str(error), wait_s=wait_s)
                 await asyncio.sleep(wait_s)
             finally:
@@ -168,5 +168,5 @@ class Feed:
     async def _disconnect(self) -> None:
         conn, self._conn = self._conn, None
         if conn is not None:
-            with contextlib.suppress(*_INTERRUPTED):
+            with contextlib.suppress(*INTERRUPTED):
                 await conn.close(timeout=1)

@@ -5,12 +5,13 @@ Place in the flow: between a feeder (live, or a rebuild) and the projector.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import asyncpg
 import structlog
 
+from horae.commands import tracing
 from horae.domain.envelope import Recorded
 from horae.projections.fold import family
 from horae.projections.projector import Applied, PositionGap, PositionMoved, Projector
@@ -34,16 +35,26 @@ _BAD_DATA = (
 )
 
 
-async def apply_or_park(projector: Projector, conn: Connection, batch: Sequence[Recorded]) -> AsyncIterator[Applied]:
+async def apply_or_park(
+    projector: Projector, conn: Connection, batch: Sequence[Recorded], reached: Mapping[int, int] | None = None
+) -> AsyncIterator[Applied]:
     """Apply a batch; where an event cannot be applied, narrow it down by halves and park that one.
 
-    Gives what each part came to, in order. Raises what the projector raises, but for bad data.
+    `reached`: these are events of some shards, complete up to there (see `Projector.apply_shards`); None: a stretch of
+    the whole log. Gives what each part came to, in order. Raises what the projector raises, but for bad data.
     """
     try:
-        yield await projector.apply(conn, batch)
+        with tracing.batch("projection.apply", lambda: _contexts(batch), {"horae.events": len(batch)}):
+            if reached is None:
+                applied = await projector.apply(conn, batch)
+            else:
+                applied = await projector.apply_shards(conn, batch, reached)
+        yield applied
     except (PositionMoved, PositionGap):
         raise
     except _BAD_DATA as error:
+        if not batch:
+            raise
         if len(batch) == 1:
             event = batch[0]
             log.error(
@@ -56,12 +67,21 @@ async def apply_or_park(projector: Projector, conn: Connection, batch: Sequence[
                 error=describe(error),
                 hint="fix the cause, then replay the family; until then its rows stand still",
             )
-            yield await projector.park(conn, event, describe(error))
+            yield await projector.park(conn, event, describe(error), whole_log=reached is None)
+            if reached:
+                yield await projector.apply_shards(conn, (), reached)
             return
         half = len(batch) // 2
-        for part in (batch[:half], batch[half:]):
-            async for applied in apply_or_park(projector, conn, part):
-                yield applied
+        first, second = batch[:half], batch[half:]
+        async for applied in apply_or_park(projector, conn, first, None if reached is None else {}):
+            yield applied
+        async for applied in apply_or_park(projector, conn, second, reached):
+            yield applied
+
+
+def _contexts(batch: Sequence[Recorded]) -> list[str]:
+    """Of the traces that its events belong to."""
+    return [context for event in batch if (context := event.meta.traceparent) is not None]
 
 
 def describe(error: BaseException) -> str:

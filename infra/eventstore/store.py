@@ -14,10 +14,12 @@ from uuid import UUID
 
 import asyncpg
 
+from horae.commands import tracing
 from horae.commands.ports import NOTHING_EXPECTED, EventReader, Lane
 from horae.domain import codec
 from horae.domain.envelope import NewEvent, Recorded
 from horae.domain.errors import Unavailable
+from horae.domain.undecodable import load_or_stand_in
 from horae.infra.eventstore.batch import MAX_EVENTS_PER_COMMIT, make_append
 from horae.infra.eventstore.lanes import Lanes
 from horae.infra.eventstore.raw import RawSubscription
@@ -25,6 +27,12 @@ from horae.infra.eventstore.subscription import Subscription
 from horae.infra.eventstore.writer import Writer
 
 T = TypeVar("T")
+
+_SHARD_EVENTS = """
+SELECT originator_id, originator_version, notification_id, topic, state, tenant, shard FROM log.events
+WHERE notification_id > $2 AND notification_id <= $3 AND shard = ANY ($1::smallint[])
+ORDER BY notification_id LIMIT $4
+"""
 
 _FIRST_WAIT_S = 0.02
 _LONGEST_WAIT_S = 0.5
@@ -89,7 +97,11 @@ class PostgresEventStore:
         lane: Lane = "fast",
     ) -> int:
         """See `commands.ports.EventStore.append`. A cancelled caller's command may be stored nevertheless."""
-        return await self._writer.append(make_append(events, expects), lane)
+        with tracing.span("log.append") as under_way:
+            position = await self._writer.append(make_append(events, expects), lane)
+            if under_way.recording:
+                under_way.describe({"horae.position": position, "horae.events": len(events), "horae.lane": lane})
+            return position
 
     async def load(
         self,
@@ -109,6 +121,18 @@ class PostgresEventStore:
     async def after(self, position: int, limit: int = 500) -> list[Recorded]:
         """See `commands.ports.EventReader.after`; every tenant's events, for the owner's role."""
         return await self._all.after(position, limit)
+
+    async def shard_events(self, shards: Collection[int], after: int, upto: int, limit: int = 500) -> list[Recorded]:
+        """At most `limit` events of these shards later than `after`, up to `upto`, by ascending position.
+
+        What cannot be decoded comes as `undecodable.Undecodable`. Every tenant's events, for the owner's role.
+        Walks through the log between the two positions: meant for short ranges, or for most of the shards.
+        """
+        rows = await self._reads.fetch(_SHARD_EVENTS, list(shards), after, upto, limit)
+        return [
+            load_or_stand_in(topic, state, stream, version, position, tenant=tenant, shard=shard)
+            for stream, version, position, topic, state, tenant, shard in rows
+        ]
 
     async def head(self) -> int:
         """The position of the last event of the whole log, 0 when it is empty; any role may ask."""

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from horae.domain.audit import SlotSilent
 from horae.domain.envelope import Event, Recorded
+from horae.domain.undecodable import Undecodable
 from horae.projections.fold import occurrences, people, schedules
 from horae.projections.fold.batch import Rows, Unapplicable
 
@@ -32,6 +33,8 @@ class Fold(Rows):
         if handler is None:
             if type(event.body) in _WITHOUT_ROWS:
                 return
+            if isinstance(event.body, Undecodable):
+                raise Unapplicable(f"{event.body.stored_name} at position {event.position}: {event.body.error}")
             raise Unapplicable(f"no projection knows {event.body.name}")
         handler(self, event, event.body)
 

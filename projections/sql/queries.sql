@@ -1,6 +1,7 @@
 -- name: applied_position
--- How far a whole-log feeder has come.
-SELECT position FROM positions WHERE projection = 'core' AND shard = -1;
+-- Everything up to here is applied, whoever fed it: by a whole-log feeder, or in every shard.
+SELECT greatest(max(position) FILTER (WHERE shard = -1), min(position) FILTER (WHERE shard >= 0))
+FROM positions WHERE projection = 'core';
 
 -- name: count_standings
 -- Schedules of all tenants, by status and priority.

@@ -55,6 +55,10 @@ class InMemoryEventStore:
     async def after(self, position: int, limit: int = 500) -> list[Recorded]:
         return await _Reader(self.log).after(position, limit)
 
+    async def shard_events(self, shards: Collection[int], after: int, upto: int, limit: int = 500) -> list[Recorded]:
+        found = [event for event in self.log if after < event.position <= upto and event.meta.shard in shards]
+        return found[:limit]
+
     async def head(self) -> int:
         return len(self.log)
 
