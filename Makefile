@@ -67,9 +67,11 @@ format: setup ## let ruff put the code in order
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: ## compile requirements.lock anew from pyproject.toml (needs uv)
+lock: ## compile both lock files anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --quiet --output-file requirements.lock
+	uv pip compile pyproject.toml --constraint requirements.lock --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --quiet --output-file deploy/requirements.lock
 
 bench: setup ## measure this machine, beside the peers' figures
 	@exec $(BIN)/python -m benchmarks
