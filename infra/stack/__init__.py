@@ -4,7 +4,8 @@ Place in the flow: below `horae stack`, `horae run --profile stack` and the test
 and Elasticsearch needs none of this, just their addresses in the settings.
 """
 
+from horae.infra.stack.elasticsearch import ElasticsearchServer
 from horae.infra.stack.java import MissingTool, StackError
 from horae.infra.stack.kafka import KafkaServer
 
-__all__ = ["KafkaServer", "MissingTool", "StackError"]
+__all__ = ["ElasticsearchServer", "KafkaServer", "MissingTool", "StackError"]

@@ -9,10 +9,11 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
+
+_PROC: Final = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +56,19 @@ class ProcessIdentity:
 
 
 def _started(pid: int) -> str | None:
-    if sys.platform == "linux":
-        try:
-            # The name in parentheses may hold anything, so count from its end: state is the first, start the 20th.
-            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        except OSError:
-            return None
-        return None if fields[0] in ("Z", "X") else fields[19]
+    if not _PROC.is_dir():
+        return _started_by_ps(pid)
+    try:
+        said = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # The name in parentheses may hold anything, so count from its end: state is the first, start the 20th.
+    fields = said.rpartition(")")[2].split()
+    return None if fields[0] in ("Z", "X") else fields[19]
+
+
+def _started_by_ps(pid: int) -> str | None:
+    """Where there is no /proc, as on macOS."""
     done = subprocess.run(  # noqa: S603
         ["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
     )

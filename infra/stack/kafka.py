@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Final
 
-from horae.infra.postgres.server_user import ServerUser
-from horae.infra.stack.java import Java, StackError
+from horae.infra.stack.java import StackError
 from horae.infra.stack.maven import KAFKA, Bundle
-from horae.infra.stack.server import HOST, JvmServer
+from horae.infra.stack.server import HOST, JvmServer, Launch
 
 _SETTINGS: Final = {
     "process.roles": "broker,controller",
@@ -63,8 +62,8 @@ class KafkaServer(JvmServer):
         """What clients are given: `127.0.0.1:PORT`."""
         return f"{HOST}:{self.port}"
 
-    def _prepare(self, java: Java, programs: Path, user: ServerUser) -> None:
-        data = self._folder.make_inner(user, self._folder.data.name)
+    def _prepare(self, launch: Launch) -> None:
+        data = self._folder.make_inner(launch.user, self._folder.data.name)
         clients, controller = (f"{HOST}:{self._ports[name]}" for name in self.port_names)
         settings = {
             **_SETTINGS,
@@ -76,11 +75,11 @@ class KafkaServer(JvmServer):
         self._properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         self._properties.chmod(0o644)
         if not (data / "meta.properties").exists():
-            self._format(java, programs, user)
+            self._format(launch)
 
-    def _command(self, java: Java, programs: Path) -> list[str]:
+    def _command(self, launch: Launch) -> list[str]:
         heap = [f"-Xms{self._heap_mb // 2}m", f"-Xmx{self._heap_mb}m", "-XX:+ExitOnOutOfMemoryError"]
-        return [*self._java(java, programs), *heap, "kafka.Kafka", str(self._properties)]
+        return [*self._java(launch), *heap, "kafka.Kafka", str(self._properties)]
 
     def _answers(self) -> bool:
         """Whether it names itself as a broker: its port is open before it takes part."""
@@ -97,24 +96,25 @@ class KafkaServer(JvmServer):
     def _properties(self) -> Path:
         return self._folder.path / "server.properties"
 
-    def _java(self, java: Java, programs: Path) -> list[str]:
+    def _java(self, launch: Launch) -> list[str]:
         said = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
         said.append("-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSX")
-        files = [f"-Djava.io.tmpdir={self._folder.tmp}", "-XX:+PerfDisableSharedMem", "-cp", f"{programs}/*"]
-        return [str(java.program), "-Djava.awt.headless=true", *said, *files]
+        files = [f"-Djava.io.tmpdir={self._folder.tmp}", "-XX:+PerfDisableSharedMem", "-cp", f"{launch.programs}/*"]
+        return [str(launch.java.program), "-Djava.awt.headless=true", *said, *files]
 
-    def _format(self, java: Java, programs: Path, user: ServerUser) -> None:
+    def _format(self, launch: Launch) -> None:
         """Give the new data folder its cluster's id; repeated safely when it was interrupted."""
+        user = launch.user
         # A leading dash, which base64 can give, would be read as an option.
         cluster = bytes([os.urandom(1)[0] & 0x7F]) + os.urandom(15)
-        command = [*self._java(java, programs), "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format"]
+        command = [*self._java(launch), "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format"]
         command += ["-t", base64.urlsafe_b64encode(cluster).decode().rstrip("="), "-g", "-c", str(self._properties)]
         done = subprocess.run(  # noqa: S603  our own programs and settings
             command,
             user=None if user.is_us else user.uid,
             group=None if user.is_us else user.gid,
             extra_groups=None if user.is_us else [],
-            env=self._environment(java),
+            env=self._environment(launch),
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

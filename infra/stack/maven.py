@@ -128,7 +128,10 @@ def missing() -> list[str]:
 
 
 def _fetch(bundle: Bundle, folder: Path, maven: Path) -> None:
-    work = Path(tempfile.mkdtemp(prefix=f".{bundle.name}-", dir=folder.parent))
+    prefix = f".{bundle.name}-"
+    for unfinished in folder.parent.glob(f"{prefix}*"):  # by one that was killed; we hold the lock
+        shutil.rmtree(unfinished, ignore_errors=True)
+    work = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
     try:
         (work / "pom.xml").write_text(_pom(bundle))
         _run(maven, work, bundle)

@@ -13,6 +13,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
@@ -26,6 +27,15 @@ HOST: Final = "127.0.0.1"
 
 _RETRY_S: Final = 0.1
 _TOLD_CHARACTERS: Final = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What a start found: the Java to run with, the folder of the programs, and the user to run as."""
+
+    java: Java
+    programs: Path
+    user: ServerUser
 
 
 class JvmServer(ABC):
@@ -86,7 +96,7 @@ class JvmServer(ABC):
             self._folder.make(user)
             self._folder.lock()
             self._folder.end_orphan(deadline)
-            self._launch(java, programs, user, deadline)
+            self._launch(Launch(java, programs, user), deadline)
         except UnreachableError as error:
             self.stop()
             raise StackError(str(error)) from None
@@ -137,43 +147,43 @@ class JvmServer(ABC):
     # --- what each server knows ---
 
     @abstractmethod
-    def _prepare(self, java: Java, programs: Path, user: ServerUser) -> None:
+    def _prepare(self, launch: Launch) -> None:
         """Write its configuration for `self._ports`; make its data folder if it is new."""
 
     @abstractmethod
-    def _command(self, java: Java, programs: Path) -> list[str]:
+    def _command(self, launch: Launch) -> list[str]:
         """What to run."""
 
     @abstractmethod
     def _answers(self) -> bool:
         """Whether a client would be served now; asked again and again while it starts."""
 
-    def _environment(self, java: Java) -> dict[str, str]:
+    def _environment(self, launch: Launch) -> dict[str, str]:
         """Of our own environment only the path: it holds secrets and Java options that are none of the server's."""
         return {
             "PATH": os.environ.get("PATH", os.defpath),
-            "JAVA_HOME": str(java.home),
+            "JAVA_HOME": str(launch.java.home),
             "HOME": str(self._folder.tmp),
             "LANG": "C.UTF-8",
         }
 
     # --- starting ---
 
-    def _launch(self, java: Java, programs: Path, user: ServerUser, deadline: float) -> None:
+    def _launch(self, launch: Launch, deadline: float) -> None:
         keep = True
         while True:
             self._ports = self._folder.ports(self.port_names, keep=keep)
             if self._fixed_port is not None:
                 self._ports[self.port_names[0]] = self._fixed_port
             self._folder.rotate_log()
-            self._folder.empty_tmp(user)
-            self._prepare(java, programs, user)
+            self._folder.empty_tmp(launch.user)
+            self._prepare(launch)
             begin = self.log.stat().st_size if self.log.exists() else 0
             self._process = ServerProcess(
-                self._command(java, programs),
-                user,
+                self._command(launch),
+                launch.user,
                 self.log,
-                env=self._environment(java),
+                env=self._environment(launch),
                 signals=(signal.SIGTERM, signal.SIGKILL),
             )
             self._folder.remember(self._process.pid)
