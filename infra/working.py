@@ -29,7 +29,7 @@ from horae.infra.settings import Settings
 from horae.infra.watchdog import watch_progress
 from horae.projections import schema
 from horae.streams.auditor import Auditor, AuditorConfig
-from horae.streams.channels import Channels
+from horae.streams.channels import Channel, Channels
 from horae.streams.dispatcher import Dispatcher, DispatcherConfig, PostgresDueSource
 from horae.streams.faults import Faults
 from horae.streams.feed import Feed
@@ -78,6 +78,7 @@ async def open_work(settings: Settings, incarnation: Incarnation) -> AsyncIterat
             webhook=WebhookChannel(
                 refs, real_clock.now, allow_private_targets=settings.allow_private_targets, user_agent="Horae"
             ),
+            kafka=_kafka_channel(settings),
         )
         stack.push_async_callback(channels.aclose)
         registry = CollectorRegistry()
@@ -119,6 +120,16 @@ async def open_work(settings: Settings, incarnation: Incarnation) -> AsyncIterat
         work.add("heartbeat", beat_on(pool, incarnation.id, measure))
         work.add("progress", watch_progress(lambda: feed.position, store.head, settings.health_check_interval_s))
         yield work
+
+
+def _kafka_channel(settings: Settings) -> Channel | None:
+    """The channel of `kafka:` addresses, where the installation offers any; only then Kafka's client is imported."""
+    topics = settings.offered.kafka_topics
+    if not topics:
+        return None
+    from horae.infra.channels.kafka import KafkaChannel
+
+    return KafkaChannel(settings.kafka_brokers, topics, prefix=settings.kafka_topic_prefix)
 
 
 async def _run_and_stop(dispatcher: Dispatcher) -> None:

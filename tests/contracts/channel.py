@@ -33,7 +33,7 @@ def release_to(address: Address, number: int = 1, **changes: Any) -> Release:
         released_at=datetime(2030, 1, 1, 8, 0, 0, 250_000, tzinfo=UTC),
         attempt=1,
         mode=Mode.AT_LEAST_ONCE,
-        timeout=timedelta(seconds=5),
+        timeout=timedelta(seconds=30),
         content={"subject": "Grüße, 世界 🎉", "n": 1},
         metadata={"type": "digest"},
         tags=("a", "b"),
