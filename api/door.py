@@ -6,6 +6,7 @@ foresaw ends here as a problem document, and in the log.
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from typing import Any
@@ -20,6 +21,7 @@ from horae.api.auth import Authenticator, Caller
 from horae.api.errors import RateLimited, internal_error, problem_response
 from horae.api.metrics import Metrics
 from horae.api.ratelimit import Allowance, RateLimiter
+from horae.commands import tracing
 from horae.commands.ports import Ids
 from horae.domain.errors import HoraeError, Unavailable
 
@@ -50,6 +52,12 @@ _DATABASE_AWAY = (
 )
 
 
+def _route(scope: Scope) -> str:
+    """The route's template: what metrics, traces and logs may know of a path, which may name a person."""
+    route: str = getattr(scope.get("route"), "path", "unmatched")
+    return route
+
+
 class Door:
     """Wraps the whole application; `/v1` is behind a key, health, metrics and documentation are not."""
 
@@ -61,6 +69,8 @@ class Door:
         self._limiter = limiter
         self._metrics = metrics
         self._ids = ids
+        #: A line for each request is for debugging, and asking costs less here than there.
+        self._tells_all = logging.getLogger("horae.api").isEnabledFor(logging.DEBUG)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -90,24 +100,53 @@ class Door:
         try:
             if path.startswith("/v1/"):
                 await self._admit(headers, state, extra)
-            await self._app(scope, receive, answer)
+            await self._pass(scope, receive, answer, headers)
         except HoraeError as error:
             await problem_response(error, instance=path, request_id=request_id)(scope, receive, answer)
         except ClientDisconnect:
-            log.info("caller left", method=scope["method"], path=path)
+            log.info("caller left", method=scope["method"], route=_route(scope))
         except Exception as error:
             if not status and isinstance(error, _DATABASE_AWAY) and not isinstance(error, asyncpg.DataError):
-                log.warning("database away", method=scope["method"], path=path, error=str(error))
+                log.warning("database away", method=scope["method"], route=_route(scope), error=str(error))
                 away = Unavailable("The database does not answer.", hint="Send the request again in a moment.")
                 await problem_response(away, instance=path, request_id=request_id)(scope, receive, answer)
                 return
-            log.exception("request failed", method=scope["method"], path=path)
+            log.exception("request failed", method=scope["method"], route=_route(scope))
             if status:  # The answer has begun: breaking the connection is the only honest end.
                 raise
             await internal_error(instance=path, request_id=request_id)(scope, receive, answer)
         finally:
-            route = getattr(scope.get("route"), "path", "unmatched")
-            self._metrics.request(scope["method"], route, status, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._metrics.request(scope["method"], _route(scope), status, seconds)
+            if self._tells_all:
+                log.debug("request", method=scope["method"], route=_route(scope), status=status, seconds=seconds)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+        """Let it in; a request below /v1 with a span around it, if anybody traces and it is not a stream for hours."""
+        path: str = scope["path"]
+        if not tracing.active() or not path.startswith("/v1/") or path == "/v1/events":
+            await self._app(scope, receive, send)
+            return
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                status: int = message["status"]
+                under_way.describe({"http.response.status_code": status})
+                if status >= 500:
+                    under_way.fail(str(status))
+            await send(message)
+
+        method = scope["method"]
+        # The route's template is known behind it only; the path itself may name a person.
+        with tracing.span(
+            method, kind="server", attributes={"http.request.method": method}, parent=headers.get("traceparent")
+        ) as under_way:
+            if (trace := tracing.trace_id()) is not None:
+                structlog.contextvars.bind_contextvars(trace_id=trace)
+            try:
+                await self._app(scope, receive, answer)
+            finally:
+                under_way.rename(f"{method} {_route(scope)}", {"http.route": _route(scope)})
 
     async def _admit(self, headers: Headers, state: dict[str, Any], extra: list[tuple[bytes, bytes]]) -> None:
         caller: Caller = await self._authenticator.caller(headers)

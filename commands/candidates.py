@@ -15,7 +15,7 @@ from uuid import UUID
 from horae.domain import occurrence as o
 from horae.domain import schedule as s
 from horae.domain import timing as t
-from horae.domain.envelope import Event, Recorded
+from horae.domain.envelope import Event, Meta, Recorded
 
 
 class Due(Protocol):
@@ -58,6 +58,8 @@ class Candidate:
     #: The slot to fire; None for a further attempt of a claimed occurrence.
     at: t.Next | None
     context: t.Context
+    #: What led to it: the last event of what is to fire, and the schedule's first. A trace may come with them.
+    causes: tuple[Meta, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ def candidate_of(
     state = fold(history)
     zone = zones.get(schedule.id, row.zone)
     context = schedule.context(now, default_zone=default_zone, recipient_zone=zone)
+    causes = ((history or asked)[-1].meta, asked[0].meta)
     if row.row == "slot":
         pointer = _pointer(asked)
         if pointer is None or row.occurrence_version > 0:
@@ -156,14 +159,14 @@ def candidate_of(
         if row.schedule_version < version or any(under >= version for under in moved):
             return None
         at = named if named is not None and named.slot == row.slot else _at(row, schedule, context)
-        return Candidate(row, schedule, state, at, context)
+        return Candidate(row, schedule, state, at, context, causes)
     if state is not None and state.wake_at is not None and state.wake_at > now and schedule.status is s.Status.ACTIVE:
         # The row is older than the last attempt, which has put off the next.
         return None
     if state is not None and state.phase is not o.Phase.DEFERRED:
-        return Candidate(row, schedule, state, None, context)
+        return Candidate(row, schedule, state, None, context, causes)
     at = schedule.triggers.get(row.occurrence) or _deferred_at(row, asked, history, context)
-    return Candidate(row, schedule, state, at, context)
+    return Candidate(row, schedule, state, at, context, causes)
 
 
 def _pointer(asked: Sequence[Recorded]) -> tuple[int, t.Next | None] | None:

@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import Generic, TypeVar
 from uuid import UUID
 
+from horae.commands import tracing
 from horae.commands.ports import Ids, StreamConflict
 from horae.domain.envelope import Meta, Recorded
 from horae.domain.errors import Conflict, IdempotencyMismatch
@@ -80,6 +81,7 @@ def meta_of(
         correlation_id=correlation_id,
         causation_id=causation_id,
         recorded_at=now,
+        traceparent=tracing.traceparent(),
     )
 
 

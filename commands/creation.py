@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from horae.commands import tracing
 from horae.commands.context import Answer, Call, digest_of, meta_of, mismatch
 from horae.commands.ports import Clock, EventStore, Ids, Lane, Refs, StreamConflict
 from horae.commands.reading import answer_of, fold_schedule, load_schedule
@@ -65,6 +66,7 @@ class Creation:
         self._recipients, self._default_zone, self._default_retry = recipients, default_zone, default_retry
         self._offered = offered
 
+    @tracing.operation("schedule.create", tracing.answer_facts)
     async def create(self, call: Call, draft: Draft) -> Answer[s.Schedule]:
         """Ask for a schedule. The same request again (by its idempotency key) gets the first answer.
 
@@ -72,6 +74,7 @@ class Creation:
         """
         return await self._create(call, self._new_id(call, "create"), draft)
 
+    @tracing.operation("schedule.clone", tracing.answer_facts)
     async def clone(self, call: Call, schedule: UUID, overrides: CloneOverrides) -> Answer[s.Schedule]:
         """Ask for a new schedule like an existing one, but for `overrides`. Its timing is read anew from now.
 
@@ -142,6 +145,7 @@ class Creation:
         events = await self._store.scoped(call.tenant).load(schedule, upto_version=1)
         return _repeat_of(call, schedule, events) if events else None
 
+    @tracing.operation("schedule.create_many")
     async def bulk_create(self, call: Call, items: Sequence[BulkItem]) -> list[BulkResult]:
         """Ask for many schedules, each for itself: one bad item harms no other. Results are in the items' order.
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Literal, TypeVar
 from uuid import UUID
 
+from horae.commands import tracing
 from horae.commands.candidates import (
     Candidate,
     Due,
@@ -213,6 +214,7 @@ class Occurrences:
 
     # --- from outside ---------------------------------------------------------------------------------------------
 
+    @tracing.operation("schedule.replay")
     async def replay(self, call: Call, occurrence: UUID, reason: str | None = None) -> Answer[o.Occurrence]:
         """Ask for a new attempt of a dead-lettered or unknown one.
 
@@ -224,6 +226,7 @@ class Occurrences:
 
         return await self._from_outside(call, "replay", occurrence, command)
 
+    @tracing.operation("schedule.report_delivery")
     async def report_delivery(
         self, call: Call, occurrence: UUID, status: str, at: datetime, detail: dict[str, object] | None = None
     ) -> Answer[o.Occurrence]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from horae.commands import tracing
 from horae.commands.context import Answer, Call, event_id_for, find_repeat, meta_of, until_no_conflict
 from horae.commands.ports import Clock, EventStore, Ids, Refs
 from horae.domain import recipient as r
@@ -22,6 +23,7 @@ class Recipients:
     def __init__(self, store: EventStore, clock: Clock, ids: Ids, refs: Refs) -> None:
         self._store, self._clock, self._ids, self._refs = store, clock, ids, refs
 
+    @tracing.operation("recipient.put")
     async def put(self, call: Call, profile: r.RecipientProfile) -> Answer[r.Recipient]:
         """Set the whole profile; nothing is stored if it is so already. Raises `Invalid`."""
         _check(profile)

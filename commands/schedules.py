@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
+from horae.commands import tracing
 from horae.commands.context import Answer, Call, event_id_for, find_repeat, meta_of, until_no_conflict
 from horae.commands.creation import DEFAULT_RETRY, Creation
 from horae.commands.ports import NOTHING_EXPECTED, Clock, EventStore, Ids, OpenOccurrences, Refs, SeriesPointers
@@ -54,6 +55,7 @@ class Schedules(Creation, ScheduleHistory):
 
     # --- changing ---------------------------------------------------------------------------------------------
 
+    @tracing.operation("schedule.change", tracing.answer_facts)
     async def change(
         self, call: Call, schedule: UUID, patch: Patch, *, if_match: int | None = None, dry_run: bool = False
     ) -> Answer[s.Schedule]:
@@ -80,6 +82,7 @@ class Schedules(Creation, ScheduleHistory):
         answer = await self._ask(call, "change", schedule, decider, dry_run=dry_run)
         return answer if dry_run else await self._with_claimed(call, answer)
 
+    @tracing.operation("schedule.pause", tracing.answer_facts)
     async def pause(
         self, call: Call, schedule: UUID, *, reason: str | None = None, if_match: int | None = None
     ) -> Answer[s.Schedule]:
@@ -88,6 +91,7 @@ class Schedules(Creation, ScheduleHistory):
         command = s.Pause(if_match=if_match, reason=reason, request_digest=call.digest)
         return await self._with_claimed(call, await self._ask(call, "pause", schedule, _just(command)))
 
+    @tracing.operation("schedule.cancel", tracing.answer_facts)
     async def cancel(
         self, call: Call, schedule: UUID, *, reason: str | None = None, if_match: int | None = None
     ) -> Answer[s.Schedule]:
@@ -96,6 +100,7 @@ class Schedules(Creation, ScheduleHistory):
         command = s.Cancel(if_match=if_match, reason=reason, request_digest=call.digest)
         return await self._with_claimed(call, await self._ask(call, "cancel", schedule, _just(command)))
 
+    @tracing.operation("schedule.resume", tracing.answer_facts)
     async def resume(
         self, call: Call, schedule: UUID, *, reason: str | None = None, if_match: int | None = None
     ) -> Answer[s.Schedule]:
@@ -116,6 +121,7 @@ class Schedules(Creation, ScheduleHistory):
 
         return await self._ask(call, "resume", schedule, decider)
 
+    @tracing.operation("schedule.trigger", tracing.answer_facts)
     async def trigger(self, call: Call, schedule: UUID, *, reason: str | None = None) -> Answer[s.Schedule]:
         """Release one occurrence now; the cadence does not move. Its id is the newest in `state.triggers`.
 
@@ -130,6 +136,7 @@ class Schedules(Creation, ScheduleHistory):
 
         return await self._ask(call, "trigger", schedule, decider)
 
+    @tracing.operation("schedule.skip", tracing.answer_facts)
     async def skip(self, call: Call, schedule: UUID, slot: t.Slot) -> Answer[s.Schedule]:
         """Take one slot to come out. Raises `NotFound`, `Invalid` (no such slot), `AlreadyClaimed`, `Conflict`."""
 
@@ -139,6 +146,7 @@ class Schedules(Creation, ScheduleHistory):
 
         return await self._ask(call, f"skip:{_name(slot)}", schedule, decider)
 
+    @tracing.operation("schedule.unskip", tracing.answer_facts)
     async def unskip(self, call: Call, schedule: UUID, slot: t.Slot) -> Answer[s.Schedule]:
         """Put a skipped slot back. Raises `NotFound`, `Conflict` if it lies in the past."""
 

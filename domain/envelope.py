@@ -43,6 +43,8 @@ class Meta(Value):
     causation_id: UUID | None = None
     #: By the service's clock (virtual or real), aware UTC.
     recorded_at: datetime
+    #: W3C trace context of what led to it, where that was traced and sampled; stored only then.
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import aiohttp
 from standardwebhooks.webhooks import Webhook as Signer
 from yarl import URL
 
+from horae.commands import tracing
 from horae.commands.ports import Refs
 from horae.domain.channel import Webhook
 from horae.domain.delivery import Failure, Mode
@@ -88,7 +89,9 @@ class WebhookChannel:
 
     def _headers(self, release: Release, body: str) -> dict[str, str]:
         occurrence, now = str(release.occurrence), self._now()
-        return {
+        context = tracing.traceparent()
+        traced = {} if context is None else {"traceparent": context}
+        return traced | {
             "content-type": "application/json",
             "user-agent": self._user_agent,
             "webhook-id": occurrence,

@@ -27,6 +27,7 @@ from horae.infra.rebuild import RebuildReport, rebuild
 from horae.infra.secrets import master_key
 from horae.infra.setting_sources import SettingsError
 from horae.infra.settings import Settings
+from horae.infra.telemetry import traced
 
 
 def run_api(settings: Settings) -> int:
@@ -35,7 +36,8 @@ def run_api(settings: Settings) -> int:
         raise SettingsError("The setting api_dsn is not set. Give --api-dsn or HORAE_API_DSN, a URI of role horae_api.")
     from horae.infra.processes.api_process import run
 
-    return run(Assignment(_with_key(settings)))
+    with traced(settings, "api"):
+        return run(Assignment(_with_key(settings)))
 
 
 def run_worker(settings: Settings) -> int:
@@ -45,7 +47,8 @@ def run_worker(settings: Settings) -> int:
     asyncio.run(prepare(complete, given))
     from horae.infra.processes.worker_process import run
 
-    return run(Assignment(complete))
+    with traced(settings, "worker"):
+        return run(Assignment(complete))
 
 
 def run_migrate(settings: Settings) -> None:

@@ -18,6 +18,7 @@ import structlog
 
 from horae.infra.processes.assignment import Assignment
 from horae.infra.processes.lifeline import tie_to_parent, watch_input
+from horae.infra.telemetry import traced
 
 _FIRST_BACKOFF_S = 0.1
 _LONGEST_BACKOFF_S = 10.0
@@ -116,7 +117,9 @@ def main() -> None:
         from horae.infra.processes.worker_process import run
     assignment = Assignment.read()
     watch_input()
-    sys.exit(run(assignment))
+    with traced(assignment.settings, kind):
+        code = run(assignment)
+    sys.exit(code)
 
 
 if __name__ == "__main__":
