@@ -106,4 +106,4 @@ def public_copy(stored: StoredEvent, facts: dict[str, Any], topics: Topics) -> P
 
 def source_of(tenant: str) -> str:
     """CloudEvents' `source`: a reference relative to the installation."""
-    return f"/tenants/{tenant}"
+    return f"/horae/{tenant}"

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import InvalidPartitionsError, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import InvalidPartitionsError, KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
 from horae.infra.settings import Settings
 from horae.streams.topics import Topics
@@ -23,6 +23,8 @@ from horae.streams.topics import Topics
 _REQUEST_MS = 10_000
 _FIRST_WAIT_S = 0.2
 _LONGEST_WAIT_S = 5.0
+#: How often a change is looked for, with doubling pauses: about five seconds.
+_LOOKS, _LOOK_AGAIN_S = 8, 0.02
 _ALREADY_THERE = TopicAlreadyExistsError.errno
 
 _log = structlog.get_logger(__name__)
@@ -61,6 +63,12 @@ def topics_of(settings: Settings) -> Topics:
     return Topics.named(settings.kafka_topic_prefix, settings.kafka_topic_schedules, settings.kafka_topic_executions)
 
 
+def names_of(settings: Settings) -> tuple[str, ...]:
+    """Every topic that the installation needs, with those that `kafka:` channels may name."""
+    releases = (settings.kafka_topic_prefix + topic for topic in sorted(settings.offered.kafka_topics))
+    return tuple(dict.fromkeys((*topics_of(settings).all(), *releases)))
+
+
 def configuration_of(settings: Settings) -> dict[str, str]:
     """How each topic is made: events are deleted by age, and count as sent when enough replicas have them."""
     return {
@@ -71,11 +79,11 @@ def configuration_of(settings: Settings) -> dict[str, str]:
 
 
 async def ensure(settings: Settings, only: Iterable[str] | None = None) -> Report:
-    """Make what is missing, add partitions where there are fewer, and compare the rest.
+    """Make what is missing, add partitions where there are fewer, compare the rest; all can be used when it returns.
 
     Safe to run from several processes at once. Raises `TopicsError`, or aiokafka's errors while the cluster is away.
     """
-    names = list(only) if only is not None else list(topics_of(settings).all())
+    names = list(only) if only is not None else list(names_of(settings))
     admin = AIOKafkaAdminClient(
         bootstrap_servers=settings.kafka_brokers, client_id="horae-topics", request_timeout_ms=_REQUEST_MS
     )
@@ -133,14 +141,22 @@ async def _make_missing(admin: Any, names: list[str], settings: Settings, report
             )
 
 
-async def _partitions(admin: Any, names: list[str]) -> dict[str, list[dict[str, Any]]]:
-    return {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics(names)}
+async def _partitions(admin: Any, names: list[str], at_least: int) -> dict[str, list[dict[str, Any]]]:
+    """The topics' partitions, once each shows so many: brokers learn one after another of what was just made."""
+    wait_s = _LOOK_AGAIN_S
+    for _ in range(_LOOKS):
+        found = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics(names)}
+        if all(len(partitions) >= at_least for partitions in found.values()):
+            return found
+        await asyncio.sleep(wait_s)
+        wait_s *= 2
+    few = sorted(name for name, partitions in found.items() if len(partitions) < at_least)
+    raise KafkaTimeoutError(f"the brokers do not show {at_least} partitions of {', '.join(few)} yet")
 
 
 async def _widen(admin: Any, names: list[str], settings: Settings, report: Report) -> None:
-    for name, partitions in (await _partitions(admin, names)).items():
-        # A topic that was made this moment may not be known to every broker yet: it shows no partitions.
-        if name in report.made or not 0 < len(partitions) < settings.kafka_partitions:
+    for name, partitions in (await _partitions(admin, names, 1)).items():
+        if len(partitions) >= settings.kafka_partitions:
             continue
         try:
             await admin.create_partitions({name: NewPartitions(settings.kafka_partitions)})
@@ -150,10 +166,11 @@ async def _widen(admin: Any, names: list[str], settings: Settings, report: Repor
 
 
 async def _compare(admin: Any, names: list[str], settings: Settings, report: Report) -> None:
+    found = await _partitions(admin, names, settings.kafka_partitions)
     old = [name for name in names if name not in report.made]
     if not old:
         return
-    for name, partitions in (await _partitions(admin, old)).items():
+    for name, partitions in ((name, found[name]) for name in old):
         if len(partitions) > settings.kafka_partitions:
             report.differences.append(
                 Difference(name, "the number of partitions", str(settings.kafka_partitions), str(len(partitions)))
@@ -167,9 +184,9 @@ async def _compare(admin: Any, names: list[str], settings: Settings, report: Rep
     resources = [ConfigResource(ConfigResourceType.TOPIC, name, dict.fromkeys(wanted)) for name in old]
     for answer in await admin.describe_configs(resources):
         for _, _, _, name, entries in answer.resources:
-            found = {entry[0]: entry[1] for entry in entries}
+            values = {entry[0]: entry[1] for entry in entries}
             report.differences += [
-                Difference(name, key, value, str(found[key]))
+                Difference(name, key, value, str(values[key]))
                 for key, value in wanted.items()
-                if key in found and found[key] != value
+                if key in values and values[key] != value
             ]

@@ -62,6 +62,7 @@ async def _prepare_topics(settings: Settings) -> None:
 
 async def _serve_term(settings: Settings, seat: RelaySeat, stop: asyncio.Event) -> None:
     """Wait for the place, then publish until `stop`, or until the place is not ours any more."""
+    _log.info("relay_stands_by")
     await run_until(stop, asyncio.create_task(seat.take(), name="take-seat"))
     if stop.is_set():
         return

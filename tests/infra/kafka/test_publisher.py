@@ -1,0 +1,82 @@
+"""The real publisher against a real broker, which may go away in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+
+from horae.infra.kafka.publisher import KafkaPublisher
+from horae.infra.stack import KafkaServer
+from horae.streams.relay import Message, Undelivered
+from tests.contracts.publisher import Arrived, PublisherContract, Widen, message
+from tests.fixtures.topics import make_topics
+from tests.infra.kafka.conftest import lying_on
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+async def publisher(broker: KafkaServer) -> AsyncIterator[KafkaPublisher]:
+    """Connects when it is used."""
+    async with KafkaPublisher(broker.bootstrap) as publisher:
+        yield publisher
+
+
+@pytest.fixture
+async def topic(broker: KafkaServer, topic_prefix: str) -> str:
+    """Four partitions."""
+    await make_topics(broker.bootstrap, f"{topic_prefix}log", partitions=4)
+    return f"{topic_prefix}log"
+
+
+@pytest.fixture
+def arrived(broker: KafkaServer) -> Arrived:
+    """What lies there."""
+
+    async def read(topic: str) -> list[list[Message]]:
+        return await lying_on(broker.bootstrap, topic)
+
+    return read
+
+
+@pytest.fixture
+def widen(broker: KafkaServer) -> Widen:
+    """More partitions."""
+
+    async def add(topic: str, partitions: int) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+        await admin.start()
+        await admin.create_partitions({topic: NewPartitions(partitions)})
+        await admin.close()
+
+    return add
+
+
+class TestKafkaPublisher(PublisherContract):
+    """The suite."""
+
+
+@pytest.mark.covers("REL-13", "REL-16")
+async def test_a_broker_that_is_away_is_an_error_that_passes(
+    publisher: KafkaPublisher, broker: KafkaServer, topic: str, arrived: Arrived
+) -> None:
+    """Nothing hangs, and the same publisher goes on when the broker is back."""
+    await publisher.publish([message(topic, "k", "before", 0)])
+    await asyncio.to_thread(broker.stop)
+    with pytest.raises(Undelivered):
+        await publisher.publish([message(topic, "k", "during", 0)])
+    with pytest.raises(Undelivered):
+        await publisher.partitions(topic)
+    await asyncio.to_thread(broker.start)
+    await publisher.publish([message(topic, "k", "after", 0)])
+    values = [told.value for told in (await arrived(topic))[0]]
+    assert [value for value in values if value != b"during"] == [b"before", b"after"]
+
+
+async def test_a_topic_that_is_not_there_is_an_error_that_passes(publisher: KafkaPublisher, topic_prefix: str) -> None:
+    """Nobody is left waiting."""
+    with pytest.raises(Undelivered):
+        await publisher.publish([message(f"{topic_prefix}nowhere", "k", "v", 0)])
