@@ -35,7 +35,8 @@ CREATE TABLE schedules (
     content json NOT NULL,
     metadata json NOT NULL,
     cloned_from uuid,
-    created_at timestamptz NOT NULL
+    created_at timestamptz NOT NULL,
+    definition_position bigint NOT NULL     -- of the event that wrote this row
 );
 CREATE INDEX schedules_created_idx ON schedules (tenant, created_at DESC, id DESC);
 CREATE INDEX schedules_recipient_idx ON schedules (tenant, recipient_ref, created_at DESC, id DESC);
@@ -50,6 +51,15 @@ CREATE TABLE schedule_tags (
     PRIMARY KEY (schedule, tag)
 );
 CREATE INDEX schedule_tags_idx ON schedule_tags (tenant, tag, created_at DESC, schedule DESC);
+
+-- The words by which a schedule is found, made by `search.words`. A table of its own: they are written when a client
+-- asks, never when it fires. New words wait in the index's list and are merged in many at a time.
+CREATE TABLE schedule_words (
+    schedule uuid PRIMARY KEY,
+    tenant text NOT NULL,
+    words tsvector NOT NULL
+);
+CREATE INDEX schedule_words_idx ON schedule_words USING gin (words) WITH (gin_pending_list_limit = 8192);
 
 -- Where each schedule stands: narrow, because it is written at every claim and outcome.
 CREATE TABLE standings (
@@ -199,7 +209,7 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['schedules', 'schedule_tags', 'standings', 'occurrences', 'due', 'recipients', 'api_keys',
+    FOREACH name IN ARRAY ARRAY['schedules', 'schedule_tags', 'schedule_words', 'standings', 'occurrences', 'due', 'recipients', 'api_keys',
                                 'parked']
     LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
@@ -229,6 +239,33 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT count(*), count(*) FILTER (WHERE d.due_at <= upto), min(d.due_at) FROM due AS d WHERE NOT d.held;
 END;
+
+-- The caller's schedules that have the words, and how well. Operators of tsvector are not leakproof, so under row-level
+-- security no index would serve: here the owner looks, and the tenant's condition stands in this one place.
+CREATE FUNCTION find_schedules(sought tsquery) RETURNS TABLE (schedule uuid, score real)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT w.schedule, pg_catalog.ts_rank(w.words, sought) FROM schedule_words AS w
+    WHERE w.words @@ sought AND w.tenant = pg_catalog.current_setting('horae.tenant', true);
+END;
+
+-- Words of the caller's schedules that begin so, in those of them that have the words; of the first few thousand.
+CREATE FUNCTION complete_word(sought tsquery, beginning text, most int) RETURNS TABLE (word text, count bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT l.lexeme, count(*) FROM (
+        SELECT w.words FROM schedule_words AS w
+        WHERE w.words @@ sought AND w.tenant = pg_catalog.current_setting('horae.tenant', true)
+        LIMIT 5000
+    ) AS found, unnest(found.words) AS l (lexeme, positions, weights)
+    WHERE starts_with(l.lexeme, beginning)
+    GROUP BY l.lexeme
+    ORDER BY count(*) DESC, l.lexeme COLLATE "C"
+    LIMIT most;
+END;
+
+REVOKE ALL ON FUNCTION find_schedules(tsquery), complete_word(tsquery, text, int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION find_schedules(tsquery), complete_word(tsquery, text, int) TO horae_api;
 
 REVOKE ALL ON FUNCTION count_standings(), count_due(timestamptz) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION count_standings(), count_due(timestamptz) TO horae_api;

@@ -20,6 +20,7 @@ from horae.projections.due import DueChange, DueRow, due_row
 from horae.projections.fold import Fold, family
 from horae.projections.rows import Occurrence, Standing, occurrence_of, standing_of
 from horae.projections.schema import partition_of
+from horae.projections.search.words import tsvector_of
 from horae.projections.statements import statements
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ async def make_partitions(conn: Connection, slots: Iterable[datetime]) -> None:
             # Another process may be making it. Whoever made it has let go when we come in; nobody who holds this waits
             # for anything of ours, as positions are moved before.
             await conn.execute("SELECT pg_advisory_xact_lock($1)", _PARTITIONS_LOCK)
-            if await conn.fetchval("SELECT to_regclass($1)", name) is None:
+            if not await conn.fetchval(_SQL["table_exists"], name):
                 await conn.execute(ddl)
 
 
@@ -95,6 +96,8 @@ async def write(conn: Connection, fold: Fold) -> list[DueChange]:
     occurrences = [row for id_, row in fold.occurrences.items() if id_ in fold.touched]
     if fold.schedules:
         await conn.execute(_SQL["write_schedules"], list(fold.schedules.values()))
+        words = [(id_, fold.standings[id_].tenant, tsvector_of(texts)) for id_, texts in fold.words.items()]
+        await conn.execute(_SQL["write_words"], *columns(words))
         await _write_tags(conn, fold)
     if standings:
         await conn.execute(_SQL["write_standings"], [_standing_values(row) for row in standings])

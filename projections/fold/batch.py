@@ -33,6 +33,8 @@ class Rows:
     #: Rows of `schedules` to be written, in the order of its statement's parameters.
     schedules: dict[UUID, tuple[Any, ...]] = field(default_factory=dict)
     tags: dict[UUID, tuple[str, ...]] = field(default_factory=dict)
+    #: What schedules are found by: where it stands, and the text.
+    words: dict[UUID, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     #: Of schedules whose definition the batch makes or changes.
     timings: dict[UUID, Timing] = field(default_factory=dict)
     recipients: dict[tuple[str, str], tuple[Any, ...]] = field(default_factory=dict)

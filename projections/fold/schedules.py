@@ -12,6 +12,7 @@ from horae.domain.timing import Every
 from horae.projections.fold.batch import Rows, json_text
 from horae.projections.fold.occurrences import new_occurrence, open_occurrence, set_plan
 from horae.projections.rows import Standing
+from horae.projections.search.documents import schedule_texts
 
 
 def _definition(fold: Rows, standing: Standing, body: schedule.ScheduleCreated | schedule.ScheduleChanged) -> None:
@@ -38,6 +39,10 @@ def _definition(fold: Rows, standing: Standing, body: schedule.ScheduleCreated |
         json_text(personal.metadata),
         cloned_from,
         standing.created_at,
+        standing.position,
+    )
+    fold.words[standing.id] = schedule_texts(
+        personal.recipient, personal.channel, personal.tags, personal.content, personal.metadata
     )
     fold.tags[standing.id] = personal.tags
     fold.timings[standing.id] = timing

@@ -27,6 +27,10 @@ WITH wanted AS (
 )
 SELECT count(*), CASE WHEN $5::text IS NOT NULL THEN pg_notify('horae_applied', $5) END FROM moved;
 
+-- name: table_exists
+-- Looked up in the catalogue itself: what to_regclass found missing a moment ago it finds missing still, from its cache.
+SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname = $1 AND relnamespace = current_schema()::regnamespace);
+
 -- name: prior_standings
 -- The prior rows of a batch.
 SELECT * FROM standings WHERE id = ANY ($1::uuid[]);
@@ -52,7 +56,14 @@ INSERT INTO schedules SELECT * FROM unnest($1::schedules[])
 ON CONFLICT (id) DO UPDATE SET
     channel = excluded.channel, priority = excluded.priority, kind = excluded.kind, type = excluded.type,
     tags = excluded.tags, timing = excluded.timing, delivery = excluded.delivery,
-    expires_after_s = excluded.expires_after_s, content = excluded.content, metadata = excluded.metadata;
+    expires_after_s = excluded.expires_after_s, content = excluded.content, metadata = excluded.metadata,
+    definition_position = excluded.definition_position;
+
+-- name: write_words
+-- What schedules are found by; each text is a tsvector as `search.words` makes it.
+INSERT INTO schedule_words (schedule, tenant, words)
+SELECT n.schedule, n.tenant, n.words::tsvector FROM unnest($1::uuid[], $2::text[], $3::text[]) AS n (schedule, tenant, words)
+ON CONFLICT (schedule) DO UPDATE SET words = excluded.words;
 
 -- name: clear_tags
 -- Before the tags of changed schedules are written anew.

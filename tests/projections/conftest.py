@@ -42,7 +42,8 @@ async def conn(read_models: Database) -> AsyncIterator[Connection]:
 async def empty(conn: Connection) -> None:
     """As a feeder at position 0 finds them, but for the partitions."""
     await conn.execute(
-        "DELETE FROM schedules; DELETE FROM schedule_tags; DELETE FROM standings; DELETE FROM occurrences; "
+        "DELETE FROM schedules; DELETE FROM schedule_tags; DELETE FROM schedule_words; DELETE FROM standings; "
+        "DELETE FROM occurrences; "
         "DELETE FROM due; DELETE FROM recipients; DELETE FROM api_keys; DELETE FROM parked; "
         "UPDATE positions SET position = 0"
     )
