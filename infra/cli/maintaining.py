@@ -22,15 +22,22 @@ def register(app: typer.Typer) -> None:
 def migrate(
     dsn: str | None = typer.Option(None, "--dsn", help="Owner's connection URI; else the POSTGRES_ settings."),
     data: Path | None = typer.Option(None, "--data", help="Data folder whose master key to use; else ENCRYPTION_KEY."),
+    profile: str | None = typer.Option(None, "--profile", help="`stack`: make the topics of Kafka as well."),
     config: Path | None = typer.Option(None, "--config", help="Settings file."),
 ) -> None:
-    """Bring a database of your own to this version: migrations, read models, the first API key. Safe to repeat."""
-    loaded = load({"dsn": dsn, "data": data}, config)
+    """Bring a database of your own to this version, and make Kafka's topics in the stack profile. Safe to repeat."""
+    loaded = load({"dsn": dsn, "data": data, "profile": profile}, config)
     logging.configure(loaded.settings.log_level, loaded.settings.log_format, "migrate")
     from horae.infra.processes.alone import run_migrate
 
     run_migrate(loaded.settings)
     say("The database is at this version.")
+    if loaded.settings.profile == "stack":
+        from horae.infra.processes.migration import make_topics
+
+        for difference in make_topics(loaded.settings):
+            say(f"Note: {difference}", "yellow")
+        say("Every topic is there.")
 
 
 def rebuild(

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from horae.infra.cli import main as cli
 from horae.infra.postgres import OWNER_ROLE, Cluster
 from horae.infra.postgres.migrations import read_migrations
 from horae.infra.setting_sources import named
 from horae.infra.settings import Settings
+from horae.infra.stack import KafkaServer
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +69,39 @@ def test_it_prepares_an_empty_database_and_may_be_repeated(
         assert asyncio.run(facts()) == first
     finally:
         cluster.drop_database("horae_to_migrate")
+
+
+@pytest.mark.stack
+def test_in_the_stack_profile_it_makes_the_topics(
+    empty: str,
+    cluster: Cluster,
+    kafka: KafkaServer,
+    topic_prefix: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Before any process can ask a broker for a topic that is not there; a repeat finds them all."""
+    monkeypatch.setenv("KAFKA_BROKERS", kafka.bootstrap)
+    monkeypatch.setenv("HORAE_KAFKA_TOPIC_PREFIX", topic_prefix)
+    monkeypatch.setenv("HORAE_KAFKA_PARTITIONS", "3")
+    try:
+        for _ in range(2):
+            assert horae(monkeypatch, "migrate", "--dsn", empty, "--profile", "stack") == 0
+            assert "Every topic is there" in capsys.readouterr().out
+    finally:
+        cluster.drop_database("horae_to_migrate")
+
+    async def partitions() -> dict[str, int]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+        await admin.start()
+        try:
+            names = [name for name in await admin.list_topics() if name.startswith(topic_prefix)]
+            return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics(names)}
+        finally:
+            await admin.close()
+
+    found = asyncio.run(partitions())
+    assert found[f"{topic_prefix}horae-log"] == 3
 
 
 def test_a_database_that_is_away_is_said_so(
