@@ -24,6 +24,7 @@ GROUPS = {
     "importing": ("import",),
     "keys": ("keys",),
     "configuring": ("config",),
+    "stacking": ("stack",),
     "maintaining": ("migrate", "rebuild"),
 }
 
@@ -75,13 +76,14 @@ def _told(error: Exception) -> tuple[str, str | None] | None:
     from horae.infra.processes.installation import InUseError
     from horae.infra.rebuild import RebuildRunning
     from horae.infra.setting_sources import SettingsError
+    from horae.infra.stack import StackError
 
     match error:
         case Refused():
             return error.text, error.hint
         case HoraeError():
             return (f"{error.field}: {error.message}" if error.field else error.message), error.hint
-        case SettingsError() | InUseError() | ClusterError() | MigrationError() | RebuildRunning():
+        case SettingsError() | InUseError() | ClusterError() | MigrationError() | RebuildRunning() | StackError():
             return str(error), None
         case httpx.TransportError():
             url = error.request.url

@@ -7,5 +7,6 @@ and Elasticsearch needs none of this, just their addresses in the settings.
 from horae.infra.stack.elasticsearch import ElasticsearchServer
 from horae.infra.stack.java import MissingTool, StackError
 from horae.infra.stack.kafka import KafkaServer
+from horae.infra.stack.local import LocalStack
 
-__all__ = ["ElasticsearchServer", "KafkaServer", "MissingTool", "StackError"]
+__all__ = ["ElasticsearchServer", "KafkaServer", "LocalStack", "MissingTool", "StackError"]

@@ -104,6 +104,7 @@ def fetch(bundle: Bundle, say: Say = silent) -> Path:
             if not folder.exists():
                 say(f"Fetching {bundle.title}, once")
                 _fetch(bundle, folder, maven)
+                say(f"{bundle.title} is fetched")
     except OSError as error:
         raise StackError(
             f"{bundle.title} cannot be kept in {cache} ({error.strerror or error}): name another folder with "
