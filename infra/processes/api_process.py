@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from horae.api.app import create_app
 from horae.domain.errors import Unavailable
@@ -21,6 +22,7 @@ from horae.infra import logging
 from horae.infra.processes.assignment import Assignment
 from horae.infra.processes.installation import listen
 from horae.infra.processes.lifeline import new_loop, stop_requested
+from horae.infra.settings import Settings
 from horae.infra.wiring import open_services
 
 #: How long a stop waits for requests under way.
@@ -56,8 +58,9 @@ async def _serve(assignment: Assignment) -> int:
     began = time.monotonic()
     try:
         async with open_services(settings) as services:
+            app = create_app(services)
             config = uvicorn.Config(
-                create_app(services),
+                app,
                 access_log=False,
                 log_config=None,
                 http="httptools",
@@ -69,15 +72,28 @@ async def _serve(assignment: Assignment) -> int:
             server = _Server(config)
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="uvicorn")
             asked = asyncio.create_task(stop.wait(), name="stop")
+            commands = asyncio.create_task(_serve_commands(app, settings), name="commands")
             # What exists now lives as long as the process: the collector need not look at it again.
             gc.collect()
             gc.freeze()
             _log.info("api_started", after_s=round(time.monotonic() - began, 2))
             await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
             asked.cancel()
+            commands.cancel()
             server.should_exit = True
             await serving
+            await asyncio.gather(commands, return_exceptions=True)
     except Unavailable as error:
         _log.error("api_cannot_start", error=str(error))
         return 1
     return 0 if stop.is_set() else 1
+
+
+async def _serve_commands(app: FastAPI, settings: Settings) -> None:
+    """Carry out commands that come by Kafka as well, where the installation has it."""
+    if settings.profile != "stack":
+        return
+    # Kafka's client is imported only where it is used.
+    from horae.infra.kafka.commanding import serve
+
+    await serve(app, settings)

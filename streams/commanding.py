@@ -1,0 +1,275 @@
+"""Carries out commands that come by Kafka: each as the request over HTTP that it stands for, with a reply.
+
+Place in the flow: `schedule-commands` -> *here* -> the API's own door -> log; -> `schedule-command-replies`, and
+`schedule-commands-dead` for what could never be carried out. Behind the door everything is as over HTTP: key, scope,
+tenant, limits, validation, idempotency, problem documents. Nothing here knows what a schedule is.
+
+At least once: a message counts as read when its reply lies on the topic. What is read again gets the same answer,
+because every command has an idempotency key. Whatever is busy or away is waited for; nothing is lost, and no command
+is declared dead, for want of PostgreSQL or Kafka.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from horae.streams.commandshape import Command, Done, Reply, UnreadableCommand, read_command
+from horae.streams.relay import Message, Publisher, Undelivered
+from horae.streams.topics import Topics
+
+#: Commands under way at once.
+_AT_ONCE = 100
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
+#: An error that nobody foresaw may be a moment's; one that comes so often is the command's.
+_TRIES_OF_A_POISON = 3
+#: Refusals that are the message's own fault, whatever the present state of things: it goes to the dead letters too.
+#: (Not found, conflict, changed meanwhile and too many requests are answers: the same command may pass later.)
+_FOR_EVER = frozenset({400, 401, 403, 413, 415, 422, 500})
+#: Longer names are no correlation, but a load.
+_ECHOED = 512
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One message of the topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Names it among all messages; what it causes has this for its request id."""
+        return f"{self.topic}/{self.partition}@{self.offset}"
+
+    def header(self, name: str) -> str | None:
+        """The last header of that name, in any case; None: there is none, or it is no text."""
+        for given, value in reversed(self.headers):
+            if given.lower() == name.lower():
+                try:
+                    return value.decode("ascii")
+                except UnicodeDecodeError:
+                    return None
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the door is asked."""
+
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What it answers."""
+
+    status: int
+    body: bytes
+    #: Of the header Retry-After.
+    retry_after_s: float | None = None
+
+
+Door = Callable[[Request], Awaitable[Response]]
+"""The API, without a socket. An exception counts as a 500."""
+
+Pause = Callable[[float], Awaitable[None]]
+
+
+def runs(messages: Iterable[Received]) -> Iterator[list[Received]]:
+    """The messages in stretches in which no key comes twice, so that each may be carried out all at once.
+
+    The next stretch begins when the one before is answered and counts as read. So the commands of a key keep their
+    order also when they come again: what is read again is never older than what was carried out. Messages without a
+    key have no order among themselves.
+    """
+    run: list[Received] = []
+    keys: set[bytes] = set()
+    for message in messages:
+        if message.key is not None and message.key in keys:
+            yield run
+            run, keys = [], set()
+        run.append(message)
+        if message.key is not None:
+            keys.add(message.key)
+    if run:
+        yield run
+
+
+class Commanding:
+    """Takes stretches of messages; see `runs`. `key_header`: where the API key may stand beside `authorization`."""
+
+    def __init__(
+        self,
+        door: Door,
+        publisher: Publisher,
+        topics: Topics,
+        *,
+        key_header: str = "X-API-Key",
+        pause: Pause = asyncio.sleep,
+    ) -> None:
+        self._door, self._publisher, self._topics, self._pause = door, publisher, topics, pause
+        self._key_header = key_header
+        self._secret = frozenset({"authorization", key_header.lower()})
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def take(self, messages: Sequence[Received]) -> Counter[str]:
+        """Carry them out at once and return when every reply and dead letter is on its topic; counts by result.
+
+        Raises nothing but when cancelled: then some of it may be done, and all of it may be taken again.
+        """
+        results = await asyncio.gather(*(self._carry_out(message) for message in messages))
+        said: list[Message] = []
+        counts: Counter[str] = Counter()
+        for message, reply in zip(messages, results, strict=True):
+            said.append(self._reply(message, reply))
+            counts["done" if reply.problem is None else "refused"] += 1
+            if reply.status in _FOR_EVER:
+                said.append(self._dead_letter(message, reply))
+                counts["dead"] += 1
+        await self._publish(said)
+        return counts
+
+    # --- one command --------------------------------------------------------------------------------------------------
+
+    async def _carry_out(self, message: Received) -> Reply:
+        try:
+            command = read_command(message.value)
+        except UnreadableCommand as error:
+            return _unreadable(message, error)
+        async with self._slots:
+            response = await self._answered(self._request(message, command))
+        return _reply_of(message, command, response)
+
+    async def _answered(self, request: Request) -> Response:
+        """The door's word, whatever time it takes to have one."""
+        wait_s, failures = _FIRST_WAIT_S, 0
+        while True:
+            response = await self._asked(request)
+            if response.status == 503:
+                await self._pause(min(max(wait_s, response.retry_after_s or 0.0), _LONGEST_WAIT_S))
+            elif response.status >= 500:
+                failures += 1
+                if failures == _TRIES_OF_A_POISON:
+                    return response
+                await self._pause(wait_s)
+            else:
+                return response
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+    async def _asked(self, request: Request) -> Response:
+        try:
+            return await self._door(request)
+        except Exception:
+            log.exception("command_failed", path=request.path)
+            return Response(500, b"")
+
+    def _request(self, message: Received, command: Command) -> Request:
+        headers = {
+            "content-type": "application/json",
+            "idempotency-key": command.idempotency_key or command.id or f"{message.place}#{message.timestamp_ms}",
+            "x-request-id": message.place,
+        }
+        for name in ("authorization", self._key_header, "traceparent", "tracestate"):
+            given = message.header(name)
+            if given is not None:
+                headers[name.lower()] = given
+        if command.expect_version is not None:
+            headers["if-match"] = f'"{command.expect_version}"'
+        body = json.dumps(command.body, ensure_ascii=False, separators=(",", ":")).encode()
+        return Request(command.method, command.path, tuple(headers.items()), body)
+
+    # --- what is said of it -------------------------------------------------------------------------------------------
+
+    def _reply(self, message: Received, reply: Reply) -> Message:
+        headers = {
+            "command-id": reply.id,
+            "status": str(reply.status),
+            "in-reply-to": message.place,
+            "content-type": "application/json",
+            "ce_specversion": "1.0",
+            "ce_id": message.place,
+            "ce_source": "/horae/commands",
+            "ce_type": "horae.command.done.v1" if reply.problem is None else "horae.command.refused.v1",
+        }
+        for name in ("correlation-id", "traceparent"):
+            given = message.header(name)
+            if given is not None and len(given) <= _ECHOED:
+                headers[name] = given
+        value = reply.model_dump_json(exclude_none=True).encode()
+        return Message(self._topics.replies, reply.id.encode("utf-8", "replace"), value, _encoded(headers))
+
+    def _dead_letter(self, message: Received, reply: Reply) -> Message:
+        """The message as it came, but for its key to us, with the reason."""
+        problem = reply.problem or {}
+        kept = [(name, value) for name, value in message.headers if name.lower() not in self._secret]
+        why = {
+            "dead-reason": str(problem.get("detail", "")),
+            "dead-code": str(problem.get("code", "")),
+            "dead-field": str(problem.get("field", "")),
+            "dead-status": str(reply.status),
+            "dead-from": message.place,
+        }
+        key = message.key if message.key is not None else message.place.encode()
+        return Message(self._topics.dead, key, message.value or b"", [*kept, *_encoded(why)])
+
+    async def _publish(self, said: Sequence[Message]) -> None:
+        wait_s = _FIRST_WAIT_S
+        while said:
+            try:
+                await self._publisher.publish(said)
+            except Undelivered as error:
+                log.warning("replies_wait", error=str(error), replies=len(said))
+                await self._pause(wait_s)
+                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+            else:
+                return
+
+
+def _unreadable(message: Received, error: UnreadableCommand) -> Reply:
+    problem: dict[str, Any] = {
+        "type": "urn:horae:problem:unreadable_command",
+        "title": "The command cannot be read",
+        "status": 400,
+        "detail": str(error),
+        "instance": message.place,
+        "code": "unreadable_command",
+        "field": error.field,
+        "hint": 'Send {"id": "...", "command": "pause", "schedule": "UUID"}; docs/asyncapi.yaml has all of it.',
+    }
+    problem = {name: member for name, member in problem.items() if member is not None}
+    return Reply(id=error.name or message.place, status=400, problem=problem)
+
+
+def _reply_of(message: Received, command: Command, response: Response) -> Reply:
+    name = command.id or message.place
+    try:
+        found = json.loads(response.body)
+        if response.status < 300:
+            done = Done.model_validate({"schedule": found.get("id", found.get("schedule")), **found})
+            return Reply(id=name, command=command.command, status=response.status, done=done)
+        problem = {**found, "instance": message.place}
+    except (ValueError, TypeError, AttributeError, ValidationError):
+        problem = {"title": "Internal error", "status": response.status, "instance": message.place, "code": "internal"}
+    return Reply(id=name, command=command.command, status=response.status, problem=problem)
+
+
+def _encoded(headers: dict[str, str]) -> list[tuple[str, bytes]]:
+    return [(name, text.encode("utf-8", "replace")) for name, text in headers.items()]

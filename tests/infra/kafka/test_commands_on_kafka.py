@@ -1,0 +1,154 @@
+"""Commands from a producer to their replies over a real broker: read once however consumers come and go."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from horae.infra.kafka.commanding import CommandConsumer, in_process, serve
+from horae.infra.kafka.publisher import KafkaPublisher
+from horae.infra.kafka.topics import ensure
+from horae.infra.settings import Settings
+from horae.infra.stack import KafkaServer
+from horae.streams.commanding import Commanding, Request, Response
+from horae.streams.topics import Topics
+from tests.api.world import DAILY, World, make_world
+from tests.fixtures.postgres import Database
+from tests.fixtures.topics import read_topic
+
+
+@pytest.fixture
+async def world(database: Database) -> AsyncIterator[World]:
+    """The API on a real PostgreSQL."""
+    async with make_world(database) as made:
+        yield made
+
+
+@asynccontextmanager
+async def running(work: Awaitable[None]) -> AsyncIterator[None]:
+    """`work`, until the end of the block."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def send(settings: Settings, topics: Topics, key: str, *values: dict[str, Any], by: str = "ann") -> None:
+    """Commands of one producer, in order."""
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_brokers, enable_idempotence=True)
+    await producer.start()
+    try:
+        headers = [("authorization", f"Bearer {key}".encode())]
+        for value in values:
+            await producer.send(topics.commands, json.dumps(value).encode(), by.encode(), headers=headers)
+    finally:
+        await producer.stop()
+
+
+async def replies(settings: Settings, topics: Topics, enough: Callable[[list[dict[str, Any]]], bool]) -> list[Any]:
+    """Every reply up to the one that makes it enough."""
+    consumer = AIOKafkaConsumer(
+        topics.replies, bootstrap_servers=settings.kafka_brokers, auto_offset_reset="earliest", group_id=None
+    )
+    await consumer.start()
+    found: list[dict[str, Any]] = []
+    try:
+        while not enough(found):
+            found.append(json.loads((await consumer.getone()).value))
+    finally:
+        await consumer.stop()
+    return found
+
+
+def create(number: int) -> dict[str, Any]:
+    return {"id": f"c-{number}", "command": "create", "body": {**DAILY, "recipient": f"user-{number}"}}
+
+
+@pytest.mark.covers("INT-17", "EXT-24")
+async def test_commands_are_carried_out_in_order_and_replied(settings: Settings, topics: Topics, world: World) -> None:
+    """From an ordinary producer, under the tenant's key, to the read models; the bad one among them harms no other."""
+    async with running(serve(world.app, settings)):
+        await send(settings, topics, world.key, create(1), {"id": "bad", "command": "create"}, create(2))
+        found = {reply["id"]: reply for reply in await replies(settings, topics, lambda some: len(some) == 3)}
+        assert {name: reply["status"] for name, reply in found.items()} == {"c-1": 201, "bad": 422, "c-2": 201}
+        first = found["c-1"]["done"]["schedule"]
+        await world.settled()
+        await send(
+            settings,
+            topics,
+            world.key,
+            {"id": "p", "command": "pause", "schedule": first},
+            {"id": "r", "command": "resume", "schedule": first, "expect_version": 2},
+            {"id": "x", "command": "cancel", "schedule": first, "expect_version": 3},
+        )
+        await replies(settings, topics, lambda some: len(some) == 6)
+    assert (await world.get(f"/v1/schedules/{first}"))["status"] == "cancelled"
+    [dead] = await read_topic(settings.kafka_brokers, topics.dead)
+    headers = {name: value.decode() for name, value in dead.headers}
+    assert (headers["dead-status"], headers["dead-field"]) == ("422", "recipient")
+    assert "authorization" not in headers
+
+
+async def test_what_a_dead_reader_had_in_hand_is_read_again_and_done_once(
+    settings: Settings, topics: Topics, world: World
+) -> None:
+    """It stored the commands and was gone before it replied: the next one gives the answers."""
+    await ensure(settings)
+    stored = asyncio.Event()
+
+    async def dies_after_storing(request: Request) -> Response:
+        await in_process(world.app)(request)
+        stored.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with KafkaPublisher(settings.kafka_brokers) as publisher:
+        first = CommandConsumer(settings, Commanding(dies_after_storing, publisher, topics))
+        async with running(first.run()):
+            await send(settings, topics, world.key, create(1))
+            await stored.wait()
+        head = await world.services.store.head()
+        async with running(serve(world.app, settings)):
+            [reply] = await replies(settings, topics, lambda some: len(some) == 1)
+    assert (reply["status"], reply["done"]["replayed"]) == (201, True)
+    assert await world.services.store.head() == head
+
+
+async def test_a_broker_that_restarts_loses_no_command(
+    broker: KafkaServer, settings: Settings, topics: Topics, world: World
+) -> None:
+    """Readers outlive its absence; each command is done once and replied."""
+    async with running(serve(world.app, settings)):
+        await send(settings, topics, world.key, *(create(number) for number in range(20)))
+        await replies(settings, topics, lambda some: len(some) >= 5)
+        await asyncio.to_thread(broker.kill)
+        await asyncio.to_thread(broker.start)
+        await send(settings, topics, world.key, *(create(number) for number in range(20, 30)))
+        found = await replies(settings, topics, lambda some: len({reply["id"] for reply in some}) == 30)
+    assert {reply["status"] for reply in found} == {201}
+    assert len({reply["done"]["schedule"] for reply in found}) == 30
+    listed = await world.get("/v1/schedules", limit=100)
+    assert len(listed["items"]) == 30
+
+
+async def test_readers_share_the_partitions_and_a_change_of_readers_doubles_nothing(
+    settings: Settings, topics: Topics, world: World
+) -> None:
+    """One joins and one leaves in the middle of a load of many keys."""
+    numbers = range(120)
+    async with running(serve(world.app, settings)):
+        for number in numbers[:60]:
+            await send(settings, topics, world.key, create(number), by=f"user-{number % 7}")
+        async with running(serve(world.app, settings)):
+            for number in numbers[60:]:
+                await send(settings, topics, world.key, create(number), by=f"user-{number % 7}")
+        found = await replies(settings, topics, lambda some: len({reply["id"] for reply in some}) == len(numbers))
+    assert {reply["status"] for reply in found} == {201}
+    assert len((await world.get("/v1/schedules", limit=500))["items"]) == len(numbers)
