@@ -8,6 +8,7 @@ pytest_plugins = (
     "tests.plugins.reports",
     "tests.fixtures.postgres",
     "tests.fixtures.stack",
+    "tests.fixtures.helm",
 )
 
 # A deadline is a timed assertion: on a busy machine it fails for reasons that are not in the code.

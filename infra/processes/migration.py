@@ -1,6 +1,6 @@
 """What `horae migrate` does beyond the database: the topics of the stack profile.
 
-Place in the flow: CLI -> *here* -> `infra/kafka/topics.py`; its processes then find every topic with all its partitions.
+Place in the flow: CLI -> *here* -> `infra/kafka/topics.py`; processes then find every topic with its partitions.
 """
 
 from __future__ import annotations
