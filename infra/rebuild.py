@@ -1,8 +1,9 @@
 """Builds the read models anew from the log, beside the live ones, and puts them in their place.
 
-Place in the flow: `horae rebuild`. The same handlers run from position 0 into a shadow schema; at the end the feeder is
-held for a moment, both copies are compared at one position, and their names are exchanged in one transaction. Readers
-and the feeder notice nothing but that moment; a crash at any time leaves the live copy or the new one, whole.
+Place in the flow: `horae rebuild`. The same handlers run from position 0 into a shadow schema; at the end feeders are
+held for a moment, both copies are compared with every shard at one position, and their names are exchanged in one
+transaction. Readers and feeders notice nothing but that moment; a crash at any time leaves the live copy or the new
+one, whole.
 """
 
 from __future__ import annotations
@@ -31,7 +32,17 @@ _BATCH = 2_000
 #: One rebuild at a time, per database.
 _REBUILD_LOCK = 7235418830166532
 
-_LIVE = "SELECT position FROM positions WHERE projection = 'core' AND shard = -1"
+_COMPLETE = """
+SELECT greatest(max(position) FILTER (WHERE shard = -1), min(position) FILTER (WHERE shard >= 0))
+FROM positions WHERE projection = 'core'
+"""
+#: How far each shard is, by whatever feeder: rows of their own, so that two copies can be compared by it.
+_EFFECTIVE = """
+SELECT p.shard, greatest(p.position, w.position) AS position
+FROM "{0}".positions AS p JOIN "{0}".positions AS w ON w.projection = p.projection AND w.shard = -1
+WHERE p.projection = 'core' AND p.shard >= 0
+"""
+_BETWEEN = "SELECT * FROM log.after(NULL, $1, $2)"
 
 OnProgress = Callable[[int, int], None]
 """Told the position that is rebuilt, and the log's head."""
@@ -97,21 +108,26 @@ async def _fill_and_swap(
 ) -> RebuildReport:
     filling = _Filling(shadow, on_progress)
     await filling.start()
-    await filling.up_to(await conn.fetchval("SELECT log.head()" if not comparable else _LIVE) or 0)
+    await filling.up_to(await conn.fetchval("SELECT log.head()" if not comparable else _COMPLETE) or 0)
     async with conn.transaction():
         await conn.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # the shadow's connection works
-        # The feeder's transactions begin by writing here: whoever is in one finishes, the next one waits for us.
+        # Feeders' transactions begin by writing here: whoever is in one finishes, the next one waits for us.
         # Readers are not held up.
         await conn.execute("LOCK TABLE positions IN SHARE ROW EXCLUSIVE MODE")
-        live = await conn.fetchval(_LIVE) if comparable else filling.position
-        await filling.up_to(live)
+        if comparable:
+            await filling.up_to(await conn.fetchval(_COMPLETE))
+            await filling.shards_up_to(await _positions(conn))
         tables = await _compare(conn, comparable=comparable)
-        # The feeder may have stood still for long: it finds its position moved, and goes on from the new one.
+        # A feeder may have stood still for long: it finds its position moved, and goes on from the new one.
         await filling.up_to(await conn.fetchval("SELECT log.head()"))
         await conn.execute(f"ALTER SCHEMA {schema.SCHEMA} RENAME TO {OLD}")
         await conn.execute(f"ALTER SCHEMA {SHADOW} RENAME TO {schema.SCHEMA}")
         await conn.execute("SELECT pg_notify('horae_applied', $1::text)", str(filling.position))
     return RebuildReport(filling.position, filling.events, filling.parked, tuple(tables))
+
+
+async def _positions(conn: Connection) -> dict[int, int]:
+    return {row["shard"]: row["position"] for row in await conn.fetch(_EFFECTIVE.format(schema.SCHEMA))}
 
 
 class _Filling:
@@ -141,8 +157,20 @@ class _Filling:
             if self._on_progress is not None:
                 self._on_progress(self.position, head)
 
-    async def _read(self, count: int) -> list[Recorded]:
-        rows = await self._conn.fetch("SELECT * FROM log.after(NULL, $1, $2)", self.position, count)
+    async def shards_up_to(self, reached: dict[int, int]) -> None:
+        """Apply of each shard what lies behind our position, up to its own; nothing more."""
+        after, upto = self.position, max(reached.values())
+        while after < upto:
+            batch = await self._read(min(_BATCH, upto - after), after)
+            after = batch[-1].position
+            mine = [event for event in batch if event.position <= reached[event.meta.shard]]
+            here = {shard: min(position, after) for shard, position in reached.items()}
+            async for applied in apply_or_park(self._projector, self._conn, mine, here):
+                self.events += applied.events
+                self.parked += applied.parked
+
+    async def _read(self, count: int, after: int | None = None) -> list[Recorded]:
+        rows = await self._conn.fetch(_BETWEEN, self.position if after is None else after, count)
         return [codec.load(r["topic"], r["state"], r["stream"], r["version"], r["position"]) for r in rows]
 
 
@@ -155,8 +183,11 @@ async def _compare(conn: Connection, *, comparable: bool) -> list[TableReport]:
     ]
 
 
-async def checksums(conn: Connection, schema_name: str) -> dict[str, tuple[int, int]]:
-    """Of every table of a copy: how many rows, and a checksum over all columns that no order of rows changes."""
+async def checksums(conn: Connection, schema_name: str = schema.SCHEMA) -> dict[str, tuple[int, int]]:
+    """Of every table of a copy: how many rows, and a checksum over all columns that no order of rows changes.
+
+    Copies that have applied the same are the same, however they were fed; of the positions only how far each shard is.
+    """
     names = await conn.fetch(
         "SELECT relname FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p') "
         "AND NOT relispartition AND relname <> 'built_by' ORDER BY relname",
@@ -164,9 +195,10 @@ async def checksums(conn: Connection, schema_name: str) -> dict[str, tuple[int, 
     )
     sums = {}
     for (name,) in names:
+        rows = f"({_EFFECTIVE.format(schema_name)})" if name == "positions" else f'"{schema_name}"."{name}"'
         record = await conn.fetchrow(
             f"SELECT count(*) AS rows, coalesce(sum(hashtextextended(t::text, 0)), 0)::numeric::text AS checksum "
-            f'FROM "{schema_name}"."{name}" AS t'
+            f"FROM {rows} AS t"
         )
         assert record is not None
         sums[name] = (record["rows"], int(record["checksum"]))

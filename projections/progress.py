@@ -1,6 +1,7 @@
 """How far the read models are, for those who wait to read what they wrote.
 
 Place in the flow: the projector notifies at each commit; the API waits here for the position that a write answered.
+A shard that is fed on its own is often further than the log as a whole, so whoever knows the shard waits less.
 """
 
 from __future__ import annotations
@@ -8,34 +9,43 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
+from collections.abc import Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from horae.projections.queries import applied_position
+from horae.domain.ids import SHARDS
+from horae.projections.projector import PROJECTION, WHOLE_LOG, moves_of
 from horae.projections.schema import connect
+from horae.projections.statements import statements
 
 if TYPE_CHECKING:
     from horae.projections.schema import Connection
 
+_SQL = statements("projector")
 _CHANNEL = "horae_applied"
 _RECONNECT_S = 0.2
 #: A notification can be lost with its connection, so the position is also read anew at times.
 _REFRESH_S = 1.0
+
+_Waiting = list[tuple[int, int, asyncio.Future[None]]]
 
 #: What asyncpg raises when the server goes or is away (the internal error: when it goes at this very moment).
 _INTERRUPTED = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class Progress:
-    """Follows the whole-log position of the read models by LISTEN, over a connection of its own that it renews."""
+    """Follows the positions of the read models by LISTEN, over a connection of its own that it renews."""
 
     def __init__(self, dsn: str) -> None:
         """`dsn` names any role that may read; `start` before waiting."""
         self._dsn = dsn
-        self._applied = 0
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._whole = self._applied = 0
+        #: The shards' own rows.
+        self._shards: dict[int, int] = {}
+        #: For what is waited: by shard, or under `WHOLE_LOG` for all of them.
+        self._waiting: dict[int, _Waiting] = {}
         self._ordinal = count()
         self._task: asyncio.Task[None] | None = None
 
@@ -43,6 +53,15 @@ class Progress:
     def applied(self) -> int:
         """The position up to which everything is applied, as far as has been heard."""
         return self._applied
+
+    @property
+    def sharded(self) -> bool:
+        """Are the shards fed on their own, so that to know the shard is to wait less?"""
+        return max(self._shards.values(), default=0) > self._whole
+
+    def at(self, shard: int) -> int:
+        """The position up to which a shard's events are applied, as far as has been heard."""
+        return max(self._applied, self._shards.get(shard, 0))
 
     async def start(self) -> None:
         """Connect and read the present position. Raises asyncpg's errors if the first connection fails."""
@@ -56,18 +75,24 @@ class Progress:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
-        for _, _, future in self._waiting:
-            if not future.done():
-                future.cancel()
+        for waiting in self._waiting.values():
+            for _, _, future in waiting:
+                if not future.done():
+                    future.cancel()
         self._waiting.clear()
 
-    async def wait(self, position: int, timeout_s: float) -> bool:
-        """True as soon as everything up to `position` is applied; False if that takes longer than `timeout_s`."""
-        if self._applied >= position:
+    async def wait(self, position: int, timeout_s: float, shard: int | None = None) -> bool:
+        """True as soon as everything up to `position` is applied; False if that takes longer than `timeout_s`.
+
+        With a `shard`: everything of that shard.
+        """
+        if (self._applied if shard is None else self.at(shard)) >= position:
             return True
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (position, next(self._ordinal), future)
-        heapq.heappush(self._waiting, entry)
+        key = WHOLE_LOG if shard is None else shard
+        waiting = self._waiting.setdefault(key, [])
+        heapq.heappush(waiting, entry)
         try:
             # wait, not wait_for: a stopped Progress cancels the future, not its caller.
             await asyncio.wait([future], timeout=timeout_s)
@@ -75,16 +100,26 @@ class Progress:
             if not future.done():
                 # Whoever asks for a position far ahead must not leave anything behind.
                 future.cancel()
-                self._waiting.remove(entry)
-                heapq.heapify(self._waiting)
+                waiting.remove(entry)
+                heapq.heapify(waiting)
+                if not waiting:
+                    del self._waiting[key]
         return not future.cancelled()
 
-    def _advance(self, position: int) -> None:
-        self._applied = max(self._applied, position)
-        while self._waiting and self._waiting[0][0] <= self._applied:
-            _, _, future = heapq.heappop(self._waiting)
-            if not future.done():
-                future.set_result(None)
+    def _advance(self, rows: Mapping[int, int]) -> None:
+        self._whole = max(self._whole, rows.get(WHOLE_LOG, 0))
+        for shard, position in rows.items():
+            if shard != WHOLE_LOG and position > self._shards.get(shard, 0):
+                self._shards[shard] = position
+        self._applied = max(self._whole, min(self._shards.values()) if len(self._shards) == SHARDS else 0)
+        for shard in [shard for shard, waiting in self._waiting.items() if not waiting]:
+            del self._waiting[shard]
+        for shard, waiting in self._waiting.items():
+            position = self._applied if shard == WHOLE_LOG else self.at(shard)
+            while waiting and waiting[0][0] <= position:
+                _, _, future = heapq.heappop(waiting)
+                if not future.done():
+                    future.set_result(None)
 
     async def _connect(self) -> Connection:
         conn = await connect(self._dsn)
@@ -93,10 +128,11 @@ class Progress:
         return conn
 
     def _heard(self, _conn: Any, _pid: int, _channel: str, payload: object) -> None:
-        self._advance(int(str(payload)))
+        self._advance(moves_of(str(payload)))
 
     async def _read(self, conn: Connection) -> None:
-        self._advance(await applied_position(conn))
+        rows = await conn.fetch(_SQL["positions"], PROJECTION)
+        self._advance({row["shard"]: row["position"] for row in rows})
 
     async def _follow(self, conn: Connection) -> None:
         while True:

@@ -272,6 +272,13 @@ def payload_of(moves: Mapping[int, int]) -> str:
     return ",".join(f"{shard}:{position}" for shard, position in moves.items())
 
 
+def moves_of(payload: str) -> dict[int, int]:
+    """The other way round."""
+    if ":" not in payload:
+        return {WHOLE_LOG: int(payload)}
+    return {int(shard): int(position) for shard, _, position in (move.partition(":") for move in payload.split(","))}
+
+
 async def _park(conn: Connection, events: Sequence[tuple[Recorded, str | None]]) -> None:
     if events:
         rows = [

@@ -148,8 +148,24 @@ class Feed:
         async with self._log.subscribe(position) as batches:
             async for batch in batches:
                 async with self._applying:
-                    async for applied in apply_or_park(self._projector, conn, batch):
-                        await self._tell(applied)
+                    conn = await self._apply(conn, batch)
+
+    async def _apply(self, conn: Connection, batch: Sequence[Recorded]) -> Connection:
+        """Apply the batch; where feeders of shards were there before us, what they left. Gives the connection to use.
+
+        To subscribe anew would cost more than they may leave us time for: they would be there again.
+        """
+        while True:
+            try:
+                async for applied in apply_or_park(self._projector, conn, batch):
+                    await self._tell(applied)
+                return conn
+            except PositionMoved:
+                log.info("feed_position_moved", position=self._projector.position)
+                # A new connection: the copy may be another, and its row types with it.
+                await self._disconnect()
+                self._conn = conn = await self._connect()
+                await self._tell(Applied(await self._projector.load(conn), reset=True))
 
     async def _tell(self, applied: Applied) -> None:
         if applied.events or applied.parked:

@@ -237,7 +237,8 @@ class ShardFeed:
         plan = self._plan(records)
         if plan.gaps:
             await self._heal(conn, plan.gaps)
-        await self._apply(conn, plan.events, plan.reached)
+        if plan.events or plan.reached:
+            await self._apply(conn, plan.events, plan.reached)
         self.counts.duplicates += plan.duplicates
         if any(isinstance(record, Mark) for record in records) and self._monotonic() - self._looked >= _LOOK_EVERY_S:
             self._complete = await applied_position(conn)

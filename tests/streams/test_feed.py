@@ -240,7 +240,7 @@ async def test_a_writer_can_wait_until_its_write_can_be_read(store: PostgresEven
         await append(store, told, 2)
         assert await progress.wait(3, timeout_s=30)
     assert not await progress.wait(2**63 - 1, timeout_s=0)
-    assert progress._waiting == [], "who gave up leaves nothing behind"
+    assert progress._waiting == {}, "who gave up leaves nothing behind"
     abandoned = asyncio.create_task(progress.wait(99, timeout_s=30))
     await asyncio.sleep(0)
     await progress.stop()
