@@ -52,12 +52,12 @@ def create_app(services: Services) -> FastAPI:
         # The door has spans of its own, without paths and messages, which may name people.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    metrics = Metrics()
+    metrics = Metrics(services.registry)
     authenticator = Authenticator(_finder(services), services.real_clock, services.settings.api_key_header)
     app.state.services = services
     app.state.metrics = metrics
     app.state.authenticator = authenticator
-    app.state.monitor = Monitor(services, time.monotonic())
+    app.state.monitor = Monitor(services, time.monotonic(), metrics)
     # Bulk before schedules: its path must not be read as a schedule's id.
     for module in (
         bulk,

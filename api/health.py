@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Collection
-from dataclasses import dataclass
+from collections.abc import Awaitable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import asyncpg
+import structlog
 
+from horae.api.metrics import Metrics
 from horae.api.models.admin import Component, HealthShown
 from horae.api.services import Health, Services
 from horae.domain.errors import HoraeError, Invalid
+
+log = structlog.get_logger(__name__)
 
 _PATIENCE_S = 3.0
 
@@ -23,9 +27,17 @@ class Monitor:
 
     services: Services
     started: float
+    metrics: Metrics
+    _known: dict[str, str] = field(default_factory=dict, init=False)
+
+    async def watch(self, every_s: float) -> None:
+        """Look every so often, also when nobody asks: what changes is logged, and /metrics tells how it stands."""
+        while True:
+            await self.check()
+            await asyncio.sleep(every_s)
 
     async def check(self, only: Collection[str] = ()) -> HealthShown:
-        """Healthy if every component is; unhealthy if one is; else degraded. `only` asks these alone.
+        """As healthy as the worst component that is a part of this installation. `only` asks these alone.
 
         Raises `Invalid` for a component that there is not.
         """
@@ -45,6 +57,7 @@ class Monitor:
         status: Literal["healthy", "degraded", "unhealthy"] = "degraded" if "degraded" in statuses else "healthy"
         if "unhealthy" in statuses:
             status = "unhealthy"
+        self._tell(found)
         return HealthShown.model_construct(
             status=status,
             timestamp=self.services.real_clock.now(),
@@ -62,9 +75,18 @@ class Monitor:
             reasons=[
                 f"{name}: {health.error or health.status}"
                 for name, health in found.items()
-                if health.status != "healthy"
+                if health.status in ("degraded", "unhealthy")
             ],
         )
+
+    def _tell(self, found: Mapping[str, Health]) -> None:
+        self.metrics.components({name: health.status for name, health in found.items()})
+        for name, health in found.items():
+            before = self._known.get(name, "healthy")
+            if health.status not in (before, "absent"):
+                tell = log.info if health.status == "healthy" else log.warning
+                tell("health_changed", component=name, before=before, now=health.status, reason=health.error)
+            self._known[name] = health.status
 
 
 async def _guarded(check: Awaitable[Health]) -> Health:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -13,13 +14,14 @@ from horae.projections.queries import StandingCount
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 #: Label values that clients choose are kept to so many; the rest is counted as `other`.
 _CLIENT_LABELS = 100
+_HEALTH: Final = {"healthy": 1.0, "degraded": 0.5, "unhealthy": 0.0}
 
 
 class Metrics:
     """The API's instruments. Labels are bounded: routes by their template, clients' words by number."""
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
         self._requests = Histogram(
             "http_request_duration_seconds",
             "Time from a request's head to the end of its answer.",
@@ -36,6 +38,17 @@ class Metrics:
         self.streams = Gauge("event_streams", "Open /v1/events streams.", registry=self.registry)
         self.lag = Gauge(
             "projection_lag_events", "Events in the log that the read models lack.", registry=self.registry
+        )
+        self.lag_seconds = Gauge(
+            "projection_lag_seconds",
+            "For how long the log has been longer than the read models, to the second.",
+            registry=self.registry,
+        )
+        self._components = Gauge(
+            "component_health",
+            "How each part of the service was at the last look: 1 healthy, 0.5 degraded, 0 unhealthy.",
+            ("component",),
+            registry=self.registry,
         )
         self._active = Gauge(
             "active_schedules_count",
@@ -71,12 +84,18 @@ class Metrics:
     def forget_installation(self) -> None:
         """What was read of the database holds no longer."""
         self._active.clear()
-        for gauge in (self._waiting, self._overdue, self.lag):
+        for gauge in (self._waiting, self._overdue, self.lag, self.lag_seconds):
             gauge.set(float("nan"))
 
-    def page(self) -> bytes:
+    def components(self, found: Mapping[str, str]) -> None:
+        """How each component is; what is no part of the installation is not told."""
+        for name, status in found.items():
+            if status in _HEALTH:
+                self._components.labels(name).set(_HEALTH[status])
+
+    def page(self) -> str:
         """All instruments in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return generate_latest(self.registry).decode()
 
     def _bounded(self, label: str, value: str) -> str:
         known = self._labels[label]

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from prometheus_client import CollectorRegistry
+
 from horae.commands.keys import Keys
 from horae.commands.occurrences import Occurrences
 from horae.commands.ports import Clock, EventStore, Ids, Refs
@@ -44,9 +46,12 @@ class VirtualTime(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One component's state; `degraded` still serves, `unhealthy` makes the service not ready."""
+    """One component's state; `degraded` still serves, `unhealthy` makes the service not ready.
 
-    status: Literal["healthy", "degraded", "unhealthy"]
+    `absent`: not a part of this installation, and nothing waits for it; `error` says what does its work.
+    """
+
+    status: Literal["healthy", "degraded", "unhealthy", "absent"]
     response_ms: float | None = None
     details: Mapping[str, Any] | None = None
     error: str | None = None
@@ -100,5 +105,9 @@ class Services:
     settings: ApiSettings = field(default_factory=ApiSettings)
     #: Further components for /readyz, such as "executor": the worker's heartbeat.
     checks: Mapping[str, Check] = field(default_factory=dict)
-    #: The worker's instruments in Prometheus' text format, for /metrics; empty while no worker works.
+    #: Instruments of this process; the API adds its own.
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    #: The other processes' instruments in Prometheus' text format, for /metrics; empty while none works.
     worker_metrics: Callable[[], Awaitable[str]] | None = None
+    #: For how many seconds the log has been longer than the read models, given how far they are.
+    lag_seconds: Callable[[int], float] | None = None

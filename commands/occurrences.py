@@ -68,10 +68,21 @@ class Settled:
 
 
 class Occurrences:
-    """The commands on occurrences. `default_zone`: the tenants' zone where neither timing nor recipient names one."""
+    """The commands on occurrences. `default_zone`: the tenants' zone where neither timing nor recipient names one.
 
-    def __init__(self, store: EventStore, clock: Clock, ids: Ids, default_zone: str = "UTC") -> None:
+    `ended` is told each outcome that was stored here.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        clock: Clock,
+        ids: Ids,
+        default_zone: str = "UTC",
+        ended: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._store, self._clock, self._ids, self._default_zone = store, clock, ids, default_zone
+        self._ended = ended
 
     # --- claiming -------------------------------------------------------------------------------------------------
 
@@ -112,6 +123,7 @@ class Occurrences:
                     return None
                 candidate = again
                 continue
+            self._tell_outcome(bodies)
             return candidate, _outcome(candidate, bodies, events, position, owner)
         return None
 
@@ -184,7 +196,9 @@ class Occurrences:
                 attempt.occurrence.id, attempt.shard, state, bodies, call, causation_id=attempt.opened_by
             )
             try:
-                return await insist(lambda e=events: self._store.append(e))  # type: ignore[misc]
+                position = await insist(lambda e=events: self._store.append(e))  # type: ignore[misc]
+                self._tell_outcome(bodies)
+                return position
             except StreamConflict:
                 state = fold(await insist(lambda: self._store.load(attempt.occurrence.id)))
 
@@ -206,11 +220,13 @@ class Occurrences:
         if not bodies:
             return 0
         call = Call(tenant=tenant, actor=actor)
-        return await self._store.append(
+        position = await self._store.append(
             self._new_events(
                 occurrence, history[0].meta.shard, state, bodies, call, causation_id=history[-1].meta.event_id
             )
         )
+        self._tell_outcome(bodies)
+        return position
 
     # --- from outside ---------------------------------------------------------------------------------------------
 
@@ -271,6 +287,10 @@ class Occurrences:
         return await until_no_conflict(attempt)
 
     # --- events ---------------------------------------------------------------------------------------------------
+
+    def _tell_outcome(self, bodies: Sequence[o.AnyOccurrenceEvent]) -> None:
+        if isinstance(bodies[-1], o.OccurrenceEnded):
+            self._ended(bodies[-1].outcome)
 
     def _events(
         self, due: Due, state: o.Occurrence | None, bodies: Sequence[o.AnyOccurrenceEvent], call: Call

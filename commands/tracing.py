@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, Final, Literal, ParamSpec, Protocol, Self, TypeAlias, TypeVar
 
 import structlog
 
@@ -196,6 +196,6 @@ def schedule_facts(schedule: Schedule) -> Attributes:
     }
 
 
-def answer_facts(answer: Answer[Schedule]) -> Attributes:
-    """The same, of a command's answer."""
+def answer_facts(answer: Any) -> Attributes:
+    """The same, of a command's `Answer` about a schedule."""
     return schedule_facts(answer.state)

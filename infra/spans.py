@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from opentelemetry import context as contexts
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
@@ -65,10 +65,13 @@ def write_traceparent(context: SpanContext) -> str:
 
 
 class Sampling(Sampler):
-    """A request by its caller's word or by `ratio`; what it caused by what was done with the request."""
+    """A request by its caller's word or by `ratio`; what it caused by what was done with the request.
 
-    def __init__(self, ratio: float, patience: Patience) -> None:
-        self._bound, self._patience = round(ratio * (_LOW_64_BITS + 1)), patience
+    While `resting` says so, nothing.
+    """
+
+    def __init__(self, ratio: float, resting: Callable[[], bool]) -> None:
+        self._bound, self._resting = round(ratio * (_LOW_64_BITS + 1)), resting
 
     def should_sample(
         self,
@@ -82,7 +85,7 @@ class Sampling(Sampler):
     ) -> SamplingResult:
         """See `Sampler`."""
         parent = get_current_span(parent_context).get_span_context()
-        if self._patience.resting:
+        if self._resting():
             sampled = False
         elif parent.is_valid:
             sampled = parent.trace_flags.sampled

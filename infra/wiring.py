@@ -5,9 +5,13 @@ Place in the flow: api_process -> `open_services` -> `create_app`. What it opens
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+
+from prometheus_client import CollectorRegistry
 
 from horae.api.services import ApiSettings, Services
 from horae.commands.keys import Keys
@@ -15,9 +19,12 @@ from horae.commands.occurrences import Occurrences
 from horae.commands.ports import Clock
 from horae.commands.recipients import Recipients
 from horae.commands.schedules import Schedules
+from horae.infra.build import build_info
 from horae.infra.clock import SystemClock, VirtualClock
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.ids import NewIds
+from horae.infra.lag import LagWatch, cancelled
+from horae.infra.outside import outside_checks
 from horae.infra.readiness import caught_up_check, executor_check, worker_metrics
 from horae.infra.secrets import Refs
 from horae.infra.settings import Settings
@@ -36,8 +43,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
         virtual = await stack.enter_async_context(VirtualClock(dsn)) if settings.virtual else None
         clock: Clock = virtual or real_clock
+        registry = CollectorRegistry()
+        build_info(registry, settings)
         store = PostgresEventStore(
             dsn,
+            registry=registry,
             queue_events=settings.queue_size,
             patience_s=settings.postgres_connection_timeout_ms / 1000,
         )
@@ -48,6 +58,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         progress = Progress(dsn)
         await progress.start()
         stack.push_async_callback(progress.stop)
+        lag = LagWatch(store.head, time.monotonic)
+        stack.push_async_callback(cancelled, asyncio.create_task(lag.run(), name="lag"))
         ids, refs = NewIds(), Refs(bytes.fromhex(settings.encryption_key.get_secret_value()))
         standing = ReadModelStanding(pool, progress, store)
         recipients = Recipients(store, clock, ids, refs)
@@ -88,6 +100,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             checks={
                 "executor": executor_check(pool),
                 "start": caught_up_check(progress, await store.head()),
+                **outside_checks(settings, pool, store.head),
             },
+            registry=registry,
+            lag_seconds=lag.seconds,
             worker_metrics=lambda: worker_metrics(pool),
         )

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from horae.commands.occurrences import Occurrences
 from horae.commands.ports import Clock
+from horae.infra.build import build_info
 from horae.infra.channels.log import LogChannel
 from horae.infra.channels.webhook import WebhookChannel
 from horae.infra.clock import SystemClock, VirtualClock
@@ -63,8 +64,12 @@ async def open_work(settings: Settings, incarnation: Incarnation) -> AsyncIterat
         virtual = await stack.enter_async_context(VirtualClock(dsn)) if settings.virtual else None
         stepped = SteppedClock(virtual) if virtual else None
         clock: Clock = stepped or real_clock
+        registry = CollectorRegistry()
+        build_info(registry, settings)
+        metrics = Metrics(registry)
         store = PostgresEventStore(
             dsn,
+            registry=registry,
             queue_events=settings.queue_size,
             patience_s=settings.postgres_connection_timeout_ms / 1000,
         )
@@ -72,7 +77,7 @@ async def open_work(settings: Settings, incarnation: Incarnation) -> AsyncIterat
         pool = await schema.create_pool(dsn, min_size=2, max_size=max(4, settings.postgres_max_connections // 10))
         stack.push_async_callback(pool.close)
         refs = Refs(bytes.fromhex(settings.encryption_key.get_secret_value()))
-        occurrences = Occurrences(store, clock, NewIds(), settings.default_zone)
+        occurrences = Occurrences(store, clock, NewIds(), settings.default_zone, metrics.count_ended)
         channels = Channels(
             log=LogChannel(settings.data),
             webhook=WebhookChannel(
@@ -100,6 +105,7 @@ async def open_work(settings: Settings, incarnation: Incarnation) -> AsyncIterat
 
         applying = Applying()
         feed = Feed(store, lambda: schema.connect(dsn), [dispatcher.on_applied, applying.on_applied])
+        metrics.feeds.watch("log", feed)
 
         def measure() -> Beat:
             text = generate_latest(registry).decode()

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+from typing import Final, Protocol
+from uuid import UUID
+
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 #: The catalogue's buckets, extended to the longest that an execution may take.
 EXECUTION_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
@@ -53,3 +59,81 @@ class Metrics:
             "horae_silent_slots", "Slots that should have ended and have not, at the last audit.", registry=registry
         )
         self.alarms = Counter("horae_auditor_alarms", "Silent slots found, each counted once.", registry=registry)
+        self.ended = Counter(
+            "horae_occurrences_ended",
+            "Occurrences that this worker ended, by outcome; dead_lettered and unknown are the dead letters.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.rebalances = Counter(
+            "horae_rebalances", "How often Kafka divided its partitions among the workers anew.", registry=registry
+        )
+        self.feeds = FeedFigures(registry)
+
+    def count_ended(self, outcome: str) -> None:
+        """An occurrence's outcome is stored."""
+        self.ended.labels(outcome).inc()
+
+
+class Watched(Protocol):
+    """A feed: `streams.feed.Feed` or `streams.shardfeed.ShardFeed`."""
+
+    @property
+    def counts(self) -> object:
+        """Numbers since it was made, by the names of `FEED_COUNTS`; what it does not count is left out."""
+        ...
+
+    @property
+    def parked(self) -> Collection[UUID]:
+        """Families with parked events."""
+        ...
+
+    @property
+    def position(self) -> int:
+        """Everything up to here is applied."""
+        ...
+
+
+class FeedFigures(Collector):
+    """What feeds count by themselves, read when somebody asks: applying a batch pays nothing for it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._feeds: dict[str, Watched] = {}
+        registry.register(self)
+
+    def watch(self, road: str, feed: Watched) -> None:
+        """Tell of this feed as `road`: "kafka", or "log" for one that reads the event store."""
+        self._feeds[road] = feed
+
+    def collect(self) -> Iterator[Metric]:
+        """See `Collector`."""
+        for name, words in FEED_COUNTS.items():
+            counter = CounterMetricFamily(f"horae_feed_{name}", words, labels=("road",))
+            for road, feed in self._feeds.items():
+                count = getattr(feed.counts, name, None)
+                if count is not None:
+                    counter.add_metric((road,), count)
+            yield counter
+        parked = GaugeMetricFamily(
+            "horae_parked_families", "Streams that stand still behind an event that cannot be applied.", labels=("road",)
+        )
+        position = GaugeMetricFamily(
+            "horae_feed_position", "Everything up to here is in the read models, as the feed knows.", labels=("road",)
+        )
+        for road, feed in self._feeds.items():
+            parked.add_metric((road,), len(feed.parked))
+            position.add_metric((road,), feed.position)
+        yield parked
+        yield position
+
+
+FEED_COUNTS: Final = {
+    "events": "Events applied to the read models.",
+    "parked": "Events set aside because they could not be applied, or because they come behind one.",
+    "duplicates": "Records of events that were applied already, and skipped.",
+    "gaps_healed": "Times that a shard's missing events were read from the event store.",
+    "unreadable": "Records that were none.",
+    "moved": "Times that another feeder had moved a shard meanwhile.",
+    "interruptions": "Tries that were repeated after trouble with the machine.",
+    "restarts": "Times that the feed began anew after trouble.",
+}

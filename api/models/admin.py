@@ -98,7 +98,9 @@ class AdvanceClock(Request):
 class Component(Shown):
     """One part of the service."""
 
-    status: Literal["healthy", "degraded", "unhealthy"]
+    status: Literal["healthy", "degraded", "unhealthy", "absent"] = Field(
+        description="`absent`: no part of this installation; `error` says what does its work."
+    )
     responseTime: float | None = Field(default=None, description="Milliseconds.")  # noqa: N815 - the catalogue's name
     details: dict[str, Any] | None = None
     error: str | None = None

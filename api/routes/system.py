@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
 
-from horae.api import openapi
+from horae.api import exposition, openapi
 from horae.api.bodies import query
 from horae.api.health import Monitor
 from horae.api.metrics import Metrics
@@ -52,7 +52,8 @@ async def get_readiness(request: Request) -> Response:
 
 @router.get("/metrics", **openapi.operation("Prometheus metrics", scope=None, answers={"text/plain": {}}))
 async def get_metrics(request: Request) -> Response:
-    """Counters of this process, and the installation's gauges read now; the latter are left out while it is down."""
+    """Counters of this process and of those behind it, each of their samples with its source, and the installation's
+    gauges read now; the latter are left out while it is down."""
     metrics: Metrics = request.app.state.metrics
     services = services_of(request)
     if not services.settings.metrics_enabled:
@@ -63,7 +64,10 @@ async def get_metrics(request: Request) -> Response:
             metrics.standings(await queries.count_standings(conn))
             metrics.backlog(await due.backlog(conn, services.clock.now()))
         worker = await services.worker_metrics() if services.worker_metrics else ""
-        metrics.lag.set(max(0, await services.store.head() - services.progress.applied))
+        applied = services.progress.applied
+        metrics.lag.set(max(0, await services.store.head() - applied))
+        if services.lag_seconds is not None:
+            metrics.lag_seconds.set(services.lag_seconds(applied))
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, HoraeError):
         metrics.forget_installation()
-    return Response(metrics.page() + worker.encode(), media_type=CONTENT_TYPE_LATEST)
+    return Response(exposition.merged([metrics.page(), worker]), media_type=CONTENT_TYPE_LATEST)

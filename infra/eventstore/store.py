@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 from uuid import UUID
 
 import asyncpg
+from prometheus_client import CollectorRegistry
 
 from horae.commands import tracing
 from horae.commands.ports import NOTHING_EXPECTED, EventReader, Lane
@@ -21,6 +22,7 @@ from horae.domain.envelope import NewEvent, Recorded
 from horae.domain.errors import Unavailable
 from horae.domain.undecodable import load_or_stand_in
 from horae.infra.eventstore.batch import MAX_EVENTS_PER_COMMIT, make_append
+from horae.infra.eventstore.figures import CommitFigures
 from horae.infra.eventstore.lanes import Lanes
 from horae.infra.eventstore.raw import RawSubscription
 from horae.infra.eventstore.subscription import Subscription
@@ -65,10 +67,13 @@ class PostgresEventStore:
         queue_events: int = 10_000,
         max_events_per_commit: int = MAX_EVENTS_PER_COMMIT,
         patience_s: float = 20.0,
+        registry: CollectorRegistry | None = None,
     ) -> None:
+        """`registry`: where the writer's figures go; None: nobody asks for them."""
         self._dsn = dsn
         self._lanes = Lanes(queue_events=queue_events, max_events_per_commit=max_events_per_commit)
-        self._writer = Writer(dsn, self._lanes, patience_s=patience_s)
+        figures = CommitFigures(registry, lambda: self._lanes.waiting_events) if registry is not None else None
+        self._writer = Writer(dsn, self._lanes, patience_s=patience_s, figures=figures)
         self._reads = _Reads(dsn, readers, patience_s)
         self._all = _Reader(self._reads, None)
 

@@ -16,6 +16,7 @@ import structlog
 from horae.commands.ports import Lane, StreamConflict
 from horae.domain.errors import HoraeError, Unavailable
 from horae.infra.eventstore.batch import Append, Refused, Stored
+from horae.infra.eventstore.figures import CommitFigures
 from horae.infra.eventstore.lanes import Lanes, Pending
 from horae.infra.eventstore.recorder import KEEPALIVE, append
 
@@ -35,10 +36,11 @@ class Writer:
     commands end with `Unavailable`.
     """
 
-    def __init__(self, dsn: str, lanes: Lanes, *, patience_s: float) -> None:
+    def __init__(self, dsn: str, lanes: Lanes, *, patience_s: float, figures: CommitFigures | None = None) -> None:
         self._dsn = dsn
         self._lanes = lanes
         self._patience_s = patience_s
+        self._figures = figures
         self._conn: psycopg.Connection[tuple[object, ...]] | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="event-store-writer", daemon=True)
@@ -64,7 +66,11 @@ class Writer:
     def _run(self) -> None:
         try:
             while (batch := self._lanes.take()) is not None:
+                began = time.monotonic()
                 self._settle(batch, self._write(batch))
+                if self._figures is not None:
+                    events = sum(len(pending.append.rows) for pending in batch)
+                    self._figures.committed(len(batch), events, time.monotonic() - began)
         finally:
             self._disconnect()
 

@@ -72,6 +72,7 @@ async def _serve(assignment: Assignment) -> int:
             server = _Server(config)
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="uvicorn")
             asked = asyncio.create_task(stop.wait(), name="stop")
+            watching = asyncio.create_task(app.state.monitor.watch(settings.health_check_interval_s), name="health")
             commands = asyncio.create_task(_serve_commands(app, settings), name="commands")
             # What exists now lives as long as the process: the collector need not look at it again.
             gc.collect()
@@ -79,6 +80,7 @@ async def _serve(assignment: Assignment) -> int:
             _log.info("api_started", after_s=round(time.monotonic() - began, 2))
             await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
             asked.cancel()
+            watching.cancel()
             commands.cancel()
             server.should_exit = True
             await serving

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
+import structlog
 
 from horae.api.services import ApiSettings, Health
 from tests.api.world import DAILY, LOG_NOW, NOW, World, make_world
@@ -160,3 +162,64 @@ async def test_a_database_that_is_away_is_503_and_no_error_of_ours(world: World)
             answer = await client.get(f"/v1/schedules/{created['id']}")
             assert (answer.status_code, answer.json()["code"]) == (503, "unavailable"), answer.text
             assert answer.headers["retry-after"] == "1"
+
+
+@pytest.mark.covers("OBS-07", "OBS-11", "DAT-08.01")
+async def test_the_whole_is_as_healthy_as_its_worst_part(database: Database) -> None:
+    """A check that returns `unhealthy`, or raises, counts like any other; what is absent counts for nothing. How each
+    part was at the last look is a figure, and what changes is logged once."""
+    states = {"channel": Health("degraded", error="slow"), "redis": Health("absent", error="not used")}
+
+    async def channel() -> Health:
+        if states["channel"].status == "unhealthy":
+            raise OSError("gone")
+        return states["channel"]
+
+    async def redis() -> Health:
+        return states["redis"]
+
+    async with make_world(database, checks={"channel": channel, "redis": redis}) as world:
+        with structlog.testing.capture_logs() as lines:
+            for _ in range(2):
+                answer = await world.client.get("/readyz")
+                assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+                assert answer.json()["reasons"] == ["channel: slow"]
+            text = (await world.client.get("/metrics")).text
+            states["channel"] = Health("unhealthy")
+            answer = await world.client.get("/readyz")
+            assert (answer.status_code, answer.json()["status"]) == (503, "unhealthy")
+        assert answer.json()["checks"]["redis"] == {
+            "status": "absent",
+            "responseTime": None,
+            "details": None,
+            "error": "not used",
+        }
+        assert 'component_health{component="channel"} 0.5' in text
+        assert 'component_health{component="redis"}' not in text
+        changes = [(line["component"], line["now"]) for line in lines if line["event"] == "health_changed"]
+        assert changes == [("channel", "degraded"), ("channel", "unhealthy")]
+
+
+@pytest.mark.covers("OBS-22", "SEC-05")
+async def test_a_requests_line_says_whose_and_where_and_nothing_of_a_person(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Request id, tenant and position are on the line of a request; recipient, channel, content and path are not."""
+    logging.getLogger("horae.api").setLevel(logging.DEBUG)
+    monkeypatch.setattr("horae.api.door.log", structlog.get_logger("horae.api"))
+    person, secret = "somebody@example.com", "a message for one person's eyes"
+    try:
+        async with make_world(database) as world:
+            with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines:
+                body = {**LOG_NOW, "recipient": person, "content": {"text": secret}}
+                answer = await world.client.post("/v1/schedules", json=body, headers={"X-Request-Id": "r-7"})
+                await world.client.get(f"/v1/recipients/{person}")
+    finally:
+        logging.getLogger("horae.api").setLevel(logging.NOTSET)
+    created, asked = [line for line in lines if line["event"] == "request"]
+    assert (created["request_id"], created["tenant"], created["position"]) == ("r-7", "acme", answer.json()["position"])
+    assert (created["route"], created["status"]) == ("/v1/schedules", 201)
+    assert asked["route"].startswith("/v1/recipients/{")
+    assert "position" not in asked
+    assert person not in str(lines)
+    assert secret not in str(lines)

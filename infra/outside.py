@@ -1,0 +1,119 @@
+"""Whether what lies outside of us answers: Kafka, the relay before it, and Elasticsearch; and what takes its place.
+
+Place in the flow: the API's /readyz -> *here* -> Kafka, Elasticsearch. Creating and firing go on without any of them,
+so that none makes the service unhealthy: it is degraded, and says what does the work meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from horae.api.services import Check, Health
+from horae.domain.errors import HoraeError
+from horae.infra.readiness import SILENCE_S, absent_check, relay_check
+from horae.infra.settings import Settings
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+#: Less than what the report waits for all of its checks.
+_ANSWER_S = 2.0
+#: Probes come every few seconds from several places: nobody outside is asked more often than this.
+_REMEMBERED_S = 5.0
+
+_LOG_INSTEAD = "workers read the log from PostgreSQL"
+_SEARCH_INSTEAD = "PostgreSQL searches"
+
+
+def outside_checks(settings: Settings, pool: Pool, head: Callable[[], Awaitable[int]]) -> Mapping[str, Check]:
+    """The checks of this installation's profile; what others have and it has not is `absent`, with the reason."""
+    checks: dict[str, Check] = {
+        "redis": absent_check("PostgreSQL keeps what Redis would"),
+        "ml-service": absent_check("no model is asked: an occurrence is due when its timing says"),
+        "kafka": absent_check(_LOG_INSTEAD),
+        "search": absent_check(_SEARCH_INSTEAD),
+    }
+    if settings.profile == "stack":
+        brokers = settings.kafka_brokers
+        checks["kafka"] = degrading(lambda: ask_kafka(brokers), _LOG_INSTEAD)
+        checks["relay"] = relay_check(pool, head)
+    if settings.elasticsearch_url is not None:
+        url = settings.elasticsearch_url
+        checks["search"] = degrading(lambda: ask_search(url, pool, head), _SEARCH_INSTEAD)
+    return checks
+
+
+def degrading(
+    ask: Callable[[], Awaitable[dict[str, Any]]], meanwhile: str, *, monotonic: Callable[[], float] = time.monotonic
+) -> Check:
+    """A check of something that we can do without: whatever is wrong with it, we are degraded and say what happens.
+
+    `ask` gives details; its answer holds for a few seconds.
+    """
+    known: tuple[float, Health] | None = None
+    asking = asyncio.Lock()
+
+    async def check() -> Health:
+        nonlocal known
+        async with asking:
+            if known is None or monotonic() - known[0] > _REMEMBERED_S:
+                began = time.perf_counter()
+                try:
+                    async with asyncio.timeout(_ANSWER_S):
+                        details = await ask()
+                    health = Health("healthy", round((time.perf_counter() - began) * 1000, 3), details)
+                except TimeoutError:
+                    health = Health("degraded", error=f"no answer within {_ANSWER_S:g} s; meanwhile {meanwhile}")
+                except Exception as error:  # noqa: BLE001  every client has its own kinds of trouble
+                    reason = str(error) if isinstance(error, HoraeError) else f"{type(error).__name__}: {error}"
+                    health = Health("degraded", error=f"{reason}; meanwhile {meanwhile}")
+                known = monotonic(), health
+            return known[1]
+
+    return check
+
+
+async def ask_kafka(brokers: str) -> dict[str, Any]:
+    """Connect and ask who is in the cluster. Raises aiokafka's errors; asks for no topic, which might make it."""
+    # Imported by installations that have a Kafka only.
+    from aiokafka.client import AIOKafkaClient
+
+    client = AIOKafkaClient(
+        bootstrap_servers=brokers, client_id="horae-health", request_timeout_ms=round(_ANSWER_S * 1000)
+    )
+    try:
+        await client.bootstrap()
+        return {"brokers": len(client.cluster.brokers())}
+    finally:
+        await client.close()
+
+
+async def ask_search(url: str, pool: Pool, head: Callable[[], Awaitable[int]]) -> dict[str, Any]:
+    """How the cluster says that it is, and how far the indexer is behind the log.
+
+    Raises `Unavailable`, and `RuntimeError` for a cluster that answers and cannot serve, or an indexer that is silent.
+    """
+    from horae.infra.elasticsearch.connection import connect, told
+
+    client = connect(url)
+    try:
+        with told():
+            status = (await client.cluster.health()).body["status"]
+    finally:
+        await client.close()
+    row = await pool.fetchrow(
+        "SELECT min(extract(epoch FROM clock_timestamp() - beat_at)::float8) AS age_s, max(applied) AS applied "
+        "FROM sys.heartbeats WHERE kind = 'indexer'"
+    )
+    details: dict[str, Any] = {"cluster": status}
+    if status == "red":
+        raise RuntimeError("the cluster is red: an index cannot be read")
+    if row is None or row["age_s"] is None or row["age_s"] > SILENCE_S:
+        raise RuntimeError("the indexer gives no sign of life, so what is found gets old")
+    details["lag"] = max(0, await head() - row["applied"])
+    return details
