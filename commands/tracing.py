@@ -18,9 +18,6 @@ import structlog
 
 from horae.domain.schedule import Schedule
 
-if TYPE_CHECKING:
-    from horae.commands.context import Answer
-
 P = ParamSpec("P")
 T = TypeVar("T")
 

@@ -34,9 +34,6 @@ from opentelemetry.util.types import Attributes as OtelAttributes
 
 from horae.commands.tracing import NOTHING, Attributes, Kind
 
-if TYPE_CHECKING:
-    from horae.infra.telemetry import Patience
-
 #: version, trace, span, flags (https://www.w3.org/TR/trace-context/); later versions may say more behind it.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _KINDS: Final = {
