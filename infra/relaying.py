@@ -12,6 +12,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Self
 
 import asyncpg
 import structlog
@@ -51,7 +52,7 @@ class RelaySeat:
         #: Which life of a relay process this is.
         self.incarnation = 0
 
-    async def __aenter__(self) -> RelaySeat:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

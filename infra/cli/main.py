@@ -18,7 +18,7 @@ from horae.infra.cli.output import fail
 #: Each module adds its commands by `register(app)`. Only the one that is needed is imported: it saves a second.
 GROUPS = {
     "running": ("run", "api", "worker"),
-    "relaying": ("relay",),
+    "relaying": ("relay", "asyncapi"),
     "schedules": ("list", "explain", "schedule"),
     "previewing": ("preview",),
     "importing": ("import",),

@@ -1,4 +1,4 @@
-"""`horae relay`: publishes the log to Kafka, for the stack profile.
+"""`horae relay`: publishes the log to Kafka, for the stack profile; `horae asyncapi`: what lies on the topics.
 
 Place in the flow: loads the settings, then hands over to `infra/processes/alone.py`.
 """
@@ -15,8 +15,9 @@ from horae.infra.settings import load
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
     app.command()(relay)
+    app.command()(asyncapi)
 
 
 def relay(
@@ -37,3 +38,10 @@ def relay(
     from horae.infra.processes.alone import run_relay
 
     raise typer.Exit(run_relay(loaded.settings))
+
+
+def asyncapi() -> None:
+    """Print the AsyncAPI document of the topics, which docs/asyncapi.yaml holds."""
+    from horae.infra.asyncapi import text
+
+    print(text(), end="")

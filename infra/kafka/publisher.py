@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -38,7 +38,7 @@ class KafkaPublisher:
         self._brokers, self._client_id = brokers, client_id
         self._producer: Any = None
 
-    async def __aenter__(self) -> KafkaPublisher:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

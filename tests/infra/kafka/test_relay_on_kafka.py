@@ -96,6 +96,32 @@ async def test_a_broker_that_restarts_loses_nothing(
     chain_is_whole(events(await lying_on(settings.kafka_brokers, topics.log)), head)
 
 
+async def test_the_example_for_other_services_works(
+    stage: Stage, settings: Settings, topics: Topics, tmp_path: Path
+) -> None:
+    """The consumer in docs/streams.md, as it stands there, counts what was delivered once, however often it is told."""
+    text = (Path(__file__).parents[3] / "docs" / "streams.md").read_text(encoding="utf-8")
+    code = text.partition("```python\n")[2].partition("```")[0]
+    example = tmp_path / "example.py"
+    example.write_text(
+        code.replace('"schedule-executions"', repr(topics.executions)).replace("localhost:9092", settings.kafka_brokers)
+    )
+    await stage.relayed(await stage.append(1, name="occurrence.ended.v1"), topics=topics)
+    connection = await asyncpg.connect(settings.owner_dsn())
+    await connection.execute("UPDATE sys.relay SET position = 0")  # so that it is told again
+    await connection.close()
+    await stage.relayed(1, topics=topics)
+    await stage.relayed(await stage.append(1, name="occurrence.ended.v1"), topics=topics)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-u", str(example), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        await says(process, "Counter({'acme': 2})")
+    finally:
+        process.kill()
+        await process.communicate()
+
+
 # --- the real process ---
 
 
