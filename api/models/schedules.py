@@ -60,7 +60,10 @@ class Shown(BaseModel):
 
 
 RECIPIENT = "Who gets it: your own id of a person, 1 to 256 characters. It cannot be changed later."
-CHANNEL = "`webhook:URL` (a signed POST) or `log:` (a line in the release log, for trying out)."
+CHANNEL = (
+    "`webhook:URL` (a signed POST), `kafka:TOPIC` (a message, where the installation has Kafka) or `log:` (a line in "
+    "the release log, for trying out)."
+)
 CONTENT = "Anything JSON, up to 64 KiB: handed to the channel as it is."
 PRIORITY = "1 low, 2 normal, 3 high, 4 urgent, 5 critical; of what is due at once, the more pressing goes first."
 EXPIRES = "If it could not be sent within this time after it was due, it is not sent at all (`expired`)."

@@ -33,11 +33,12 @@ from aiokafka.structs import TopicPartition
 from horae.domain.channel import Kafka
 from horae.domain.delivery import Failure
 from horae.streams.channels import Receipt, Release, ReleaseFailed
+from horae.streams.publicshape import source_of
 
 STALE_S = 30.0
-EVENT_TYPE = "notification.due.v1"
+EVENT_TYPE = "horae.notification.due.v1"
 _REQUEST_MS = 10_000
-_LET_GO_S = 2.0
+_LET_GO_S = 1.0
 #: The share of an attempt's time in which the brokers must be reached; the rest is for their answer.
 _REACH = 0.6
 _BATCH_BYTES = 256 * 1024
@@ -93,9 +94,10 @@ class KafkaChannel:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
         if self._producer is not None:
-            # What was accepted is on its way; whoever waits for it has the attempt's own bound.
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(_flushed(self._producer)), _REQUEST_MS / 1000)
+            # Whoever waits for an answer gets it, if the brokers are there; the rest was given up before.
+            with contextlib.suppress(KafkaError, OSError, TimeoutError):
+                async with asyncio.timeout(_LET_GO_S):
+                    await self._producer.flush()
             self._give_up(self._producer)
         await asyncio.gather(*self._leaving, return_exceptions=True)
 
@@ -177,8 +179,9 @@ def headers_of(release: Release) -> list[tuple[str, bytes]]:
         "ce_specversion": "1.0",
         # One event however often it is sent: every attempt of an occurrence has the same id.
         "ce_id": occurrence,
-        "ce_source": f"/horae/{release.tenant}/schedules/{release.schedule}",
-        "ce_type": f"horae.{EVENT_TYPE}",
+        "ce_source": source_of(release.tenant),
+        "ce_subject": str(release.schedule),
+        "ce_type": EVENT_TYPE,
         "ce_time": due_at,
     }
     return [(name, text.encode()) for name, text in found.items()]
@@ -195,11 +198,6 @@ async def _reach(producer: AIOKafkaProducer, topic: str, key: bytes) -> int:
         client.force_metadata_update()
         raise _not_sent("connect", f"the leader of {topic}/{partition} cannot be reached")
     return partition
-
-
-async def _flushed(producer: AIOKafkaProducer) -> None:
-    with contextlib.suppress(KafkaError, OSError):
-        await producer.flush()
 
 
 async def _end(producer: AIOKafkaProducer) -> None:

@@ -71,7 +71,8 @@ async def test_a_message_is_keyed_by_recipient_and_says_what_it_is(
         "content-type": "application/json",
         "ce_specversion": "1.0",
         "ce_id": "00000000-0000-0000-0000-000000000001",
-        "ce_source": "/horae/acme/schedules/00000000-0000-0000-0000-000000000007",
+        "ce_source": "/horae/acme",
+        "ce_subject": "00000000-0000-0000-0000-000000000007",
         "ce_type": "horae.notification.due.v1",
         "ce_time": "2030-01-01T08:00:00Z",
     }
