@@ -85,7 +85,7 @@ def series_of(expression: str) -> list[tuple[str, set[str]]]:
     """The series that an expression reads, each with the labels that it asks for; raises when it is no PromQL."""
     parsed = promql_parser.parse(expression.replace("$__rate_interval", "1m"))
     selectors = [part for part in parts(parsed) if isinstance(part, promql_parser.VectorSelector)]
-    return [(part.name, {matcher.name for matcher in part.matchers.matchers}) for part in selectors]
+    return [(part.name or "", {matcher.name for matcher in part.matchers.matchers}) for part in selectors]
 
 
 def grouped_by(expression: str) -> set[str]:
