@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, TypeVar
+from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.requests import Request
@@ -57,10 +58,18 @@ def services_of(request: Request) -> Services:
     return services
 
 
-async def settle(request: Request, position: int | None = None) -> None:
+async def settle(
+    request: Request,
+    caller: Caller,
+    position: int | None = None,
+    *,
+    shard: int | None = None,
+    about: UUID | None = None,
+) -> None:
     """Wait until the read models have applied the position that the request asks for, if it does.
 
-    Raises `Busy` after the bounded wait.
+    `shard`: only rows of that shard will be read; `about`: only those of this schedule or occurrence. Where shards are
+    fed on their own, either spares the wait for all the others. Raises `Busy` after the bounded wait.
     """
     header = request.headers.get(MIN_POSITION_HEADER)
     if position is None and header is not None:
@@ -72,7 +81,9 @@ async def settle(request: Request, position: int | None = None) -> None:
     if position is None:
         return
     services = services_of(request)
-    if not await services.progress.wait(position, services.settings.settle_timeout_s):
+    if shard is None and about is not None and services.progress.sharded and services.progress.applied < position:
+        shard = await _shard_written(services, caller, position, about)
+    if not await services.progress.wait(position, services.settings.settle_timeout_s, shard):
         raise Busy(
             f"The read models have applied {services.progress.applied}, not yet {position}.",
             retry_after_s=1.0,
@@ -80,10 +91,26 @@ async def settle(request: Request, position: int | None = None) -> None:
         )
 
 
+async def _shard_written(services: Services, caller: Caller, position: int, about: UUID) -> int | None:
+    """The shard of the event at this position, if it is one about that very thing."""
+    for event in await services.store.scoped(caller.tenant).after(position - 1, 1):
+        named = (event.stream, getattr(event.body, "schedule", None), getattr(event.body, "occurrence", None))
+        if event.position == position and about in named:
+            return event.meta.shard
+    return None
+
+
 @asynccontextmanager
-async def read_models(request: Request, caller: Caller, position: int | None = None) -> AsyncIterator[Connection]:
-    """A connection that sees the caller's rows, at least as new as the request asks for."""
-    await settle(request, position)
+async def read_models(
+    request: Request,
+    caller: Caller,
+    position: int | None = None,
+    *,
+    shard: int | None = None,
+    about: UUID | None = None,
+) -> AsyncIterator[Connection]:
+    """A connection that sees the caller's rows, at least as new as the request asks for; see `settle`."""
+    await settle(request, caller, position, shard=shard, about=about)
     async with tenant_connection(services_of(request).pool, caller.tenant) as conn:
         yield conn
 

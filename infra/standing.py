@@ -36,7 +36,7 @@ class ReadModelStanding:
         async with tenant_connection(self._pool, tenant) as connection:
             pointer = await current_slot(connection, tenant, schedule)
         if pointer is None or pointer.version < schedule_version:
-            await self._reach(await self._store.head())
+            await self._reach_version(tenant, schedule, schedule_version)
             async with tenant_connection(self._pool, tenant) as connection:
                 pointer = await current_slot(connection, tenant, schedule)
         if pointer is None or pointer.version < schedule_version:
@@ -45,7 +45,7 @@ class ReadModelStanding:
 
     async def executing(self, tenant: str, schedule: UUID, position: int) -> list[UUID]:
         """See `OpenOccurrences.executing`."""
-        await self._reach(position)
+        await self._reach(position, await self._shard(tenant, position))
         found: list[UUID] = []
         cursor: str | None = None
         async with tenant_connection(self._pool, tenant) as connection:
@@ -58,8 +58,22 @@ class ReadModelStanding:
                 if cursor is None:
                     return found
 
-    async def _reach(self, position: int) -> None:
-        if not await self._progress.wait(position, PATIENCE_S):
+    async def _reach_version(self, tenant: str, schedule: UUID, version: int) -> None:
+        if not self._progress.sharded:
+            await self._reach(await self._store.head())
+            return
+        for event in (await self._store.scoped(tenant).load(schedule, upto_version=version))[-1:]:
+            await self._reach(event.position, event.meta.shard)
+
+    async def _shard(self, tenant: str, position: int) -> int | None:
+        """The shard of the tenant's event at this position, where it is worth knowing."""
+        if not self._progress.sharded or self._progress.applied >= position:
+            return None
+        written = await self._store.scoped(tenant).after(position - 1, 1)
+        return written[0].meta.shard if written and written[0].position == position else None
+
+    async def _reach(self, position: int, shard: int | None = None) -> None:
+        if not await self._progress.wait(position, PATIENCE_S, shard):
             raise _lagging(f"position {position}")
 
 

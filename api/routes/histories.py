@@ -158,7 +158,7 @@ async def list_schedule_occurrences(request: Request, schedule_id: UUID) -> Resp
     """Every slot that something happened to, newest first."""
     caller = caller_of(request, Scope.READ)
     asked = query(request, OccurrencesQuery)
-    async with read_models(request, caller, asked.min_position) as conn:
+    async with read_models(request, caller, asked.min_position, about=schedule_id) as conn:
         page = await queries.list_occurrences(
             conn, caller.tenant, schedule_id, status=asked.status, cursor=asked.cursor, limit=asked.limit
         )
@@ -179,7 +179,7 @@ async def explain_schedule_slot(request: Request, schedule_id: UUID) -> Response
     services = services_of(request)
     answer = await services.schedules.get(caller.tenant, schedule_id)
     slot = t.Slot(local=asked.slot, fold=asked.fold)
-    async with read_models(request, caller, asked.min_position) as conn:
+    async with read_models(request, caller, asked.min_position, about=schedule_id) as conn:
         run = await _missed_run_near(conn, caller.tenant, schedule_id, slot)
     wanted = {schedule_id, occurrence_id(schedule_id, slot.local, slot.fold), *([run] if run else [])}
     streams = await services.store.scoped(caller.tenant).load_many(wanted)

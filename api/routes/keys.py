@@ -16,6 +16,7 @@ from horae.api.reading import PageQuery, ReadQuery, read_models, services_of
 from horae.api.rows import key_row_shown
 from horae.api.views import call_of, respond
 from horae.commands.keys import IssuedKey
+from horae.domain.ids import shard_of
 from horae.domain.key import Scope
 from horae.projections import queries
 
@@ -63,7 +64,7 @@ async def issue_key(request: Request) -> Response:
     issued = await services_of(request).keys.issue(
         call_of(request, caller, plain), label=body.label, scope=body.scope, expires_at=body.expires_at
     )
-    return await _made(request, issued)
+    return await _made(request, caller.tenant, issued)
 
 
 @router.post(
@@ -79,13 +80,14 @@ async def rotate_key(request: Request, key_id: UUID) -> Response:
     overlap = _DEFAULT_OVERLAP if body.overlap is None else body.overlap
     issued = await services_of(request).keys.rotate(call_of(request, caller, plain), key_id, overlap=overlap)
     request.app.state.authenticator.forget(key_id, revoked=False)
-    return await _made(request, issued, rotated_from=key_id)
+    return await _made(request, caller.tenant, issued, rotated_from=key_id)
 
 
-async def _made(request: Request, issued: IssuedKey, rotated_from: UUID | None = None) -> Response:
+async def _made(request: Request, tenant: str, issued: IssuedKey, rotated_from: UUID | None = None) -> Response:
     answer, services = issued.answer, services_of(request)
     # A key that is not known yet would be refused: its first use should not depend on how fast the read models are.
-    await services.progress.wait(answer.position, services.settings.settle_timeout_s)
+    shard = shard_of(tenant, str(answer.id))
+    await services.progress.wait(answer.position, services.settings.settle_timeout_s, shard)
     shown = KeyMade.model_construct(
         id=answer.id,
         key=issued.text,

@@ -42,7 +42,7 @@ async def get_occurrence(request: Request, occurrence_id: UUID) -> Response:
     """What became of one slot, or of one trigger by hand."""
     caller = caller_of(request, Scope.READ)
     asked = query(request, ReadQuery)
-    async with read_models(request, caller, asked.min_position) as conn:
+    async with read_models(request, caller, asked.min_position, about=occurrence_id) as conn:
         row = await queries.get_occurrence(conn, caller.tenant, occurrence_id)
     if row is None:
         raise _absent(occurrence_id)
@@ -63,7 +63,7 @@ async def explain(request: Request, occurrence_id: UUID) -> Response:
     if history and isinstance(history[0].body, o.OccurrenceEvent):
         schedule = history[0].body.schedule
     else:
-        async with read_models(request, caller, asked.min_position) as conn:
+        async with read_models(request, caller, asked.min_position, about=occurrence_id) as conn:
             row = await queries.get_occurrence(conn, caller.tenant, occurrence_id)
         if row is None:
             raise _absent(occurrence_id)

@@ -16,6 +16,7 @@ from horae.api.rows import timeline_row_shown
 from horae.api.views import call_of, etag, respond
 from horae.commands.context import Answer
 from horae.domain.errors import Invalid
+from horae.domain.ids import shard_of
 from horae.domain.key import Scope
 from horae.domain.personal import RECIPIENT_LIMIT, refuse_unstorable
 from horae.domain.recipient import Recipient, RecipientProfile
@@ -100,7 +101,8 @@ async def get_timeline(request: Request, recipient_id: str) -> Response:
     caller = caller_of(request, Scope.READ)
     asked = query(request, TimelineQuery)
     reference = services_of(request).refs.recipient_ref(caller.tenant, _checked(recipient_id))
-    async with read_models(request, caller, asked.min_position) as conn:
+    shard = shard_of(caller.tenant, recipient_id)
+    async with read_models(request, caller, asked.min_position, shard=shard) as conn:
         page = await queries.recipient_timeline(
             conn,
             caller.tenant,

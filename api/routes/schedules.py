@@ -16,6 +16,7 @@ from horae.api.plain import PlainRoute
 from horae.api.reading import Many, PageQuery, ReadQuery, moment, read_models, services_of
 from horae.api.rows import schedule_row_shown
 from horae.api.views import call_of, created_headers, etag, respond, schedule_shown
+from horae.domain.ids import shard_of
 from horae.domain.key import Scope
 from horae.domain.timing.values import Instant
 from horae.projections import queries
@@ -117,10 +118,11 @@ async def list_schedules(request: Request) -> Response:
     """Newest first, page by page."""
     caller = caller_of(request, Scope.READ)
     asked = query(request, ListQuery)
-    reference = None
+    reference = shard = None
     if asked.recipient is not None:
         reference = services_of(request).refs.recipient_ref(caller.tenant, asked.recipient)
-    async with read_models(request, caller, asked.min_position) as conn:
+        shard = shard_of(caller.tenant, asked.recipient)
+    async with read_models(request, caller, asked.min_position, shard=shard) as conn:
         page = await queries.list_schedules(
             conn, caller.tenant, asked.filters(reference), order=asked.order, cursor=asked.cursor, limit=asked.limit
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -133,14 +133,20 @@ class World:
 
 
 @asynccontextmanager
-async def make_world(database: Database, settings: ApiSettings | None = None, **services: Any) -> AsyncIterator[World]:
-    """A world on `database`; `services` replace those of the same name."""
+async def make_world(
+    database: Database,
+    settings: ApiSettings | None = None,
+    feeding: Callable[[PostgresEventStore], Coroutine[Any, Any, None]] | None = None,
+    **services: Any,
+) -> AsyncIterator[World]:
+    """A world on `database`; `services` replace those of the same name, `feeding` the feed of the whole log."""
     async with AsyncExitStack() as stack:
         owner = await connect(database.owner_dsn)
         await install(owner)
         await owner.close()
         store = await stack.enter_async_context(PostgresEventStore(database.owner_dsn))
-        feed = asyncio.create_task(Feed(store, lambda: connect(database.owner_dsn)).run())
+        whole = Feed(store, lambda: connect(database.owner_dsn))
+        feed = asyncio.create_task(feeding(store) if feeding else whole.run())
         stack.push_async_callback(_stop, feed)
         pool = await create_pool(database.api_dsn, max_size=8)
         stack.push_async_callback(pool.close)

@@ -10,9 +10,9 @@ from horae.projections.due import ALL_SHARDS
 from horae.streams.messages import EventRecord, Mark
 
 
-def records_of(log: Sequence[Recorded]) -> list[EventRecord]:
-    """One per event, in order."""
-    last: dict[int, int] = {}
+def records_of(log: Sequence[Recorded], last: dict[int, int] | None = None) -> list[EventRecord]:
+    """One per event, in order; `last` positions of the shards before it, which is kept up to date."""
+    last = {} if last is None else last
     records = []
     for event in log:
         name, state = codec.dump(NewEvent(event.stream, event.version, event.meta, event.body))
