@@ -18,6 +18,7 @@ from typing import Protocol
 
 import structlog
 
+from horae.commands import tracing
 from horae.domain.envelope import StoredEvent
 from horae.domain.errors import Unavailable
 from horae.domain.ids import SHARDS
@@ -133,10 +134,12 @@ class Relay:
         self.standing = await self.standings.load()
         _log.info("relay_begins", position=self.standing.position)
         async with self.log.subscribe_raw(self.standing.position, self.config.batch) as batches:
-            await self.mark()
-            mark_at = loop.time() + self.config.mark_every_s
-            reading = _next(batches)
+            watching = asyncio.create_task(self._watch(), name="relay-watch")
+            reading: asyncio.Task[list[StoredEvent]] | None = None
             try:
+                await self.mark()
+                mark_at = loop.time() + self.config.mark_every_s
+                reading = _next(batches)
                 while True:
                     await asyncio.wait({reading}, timeout=max(0.0, mark_at - loop.time()))
                     if reading.done():
@@ -147,15 +150,18 @@ class Relay:
                         await self.mark()
                         mark_at = loop.time() + self.config.mark_every_s
             finally:
-                reading.cancel()
-                with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
-                    await reading
+                for task in (reading, watching):
+                    if task is not None:
+                        task.cancel()
+                        with contextlib.suppress(asyncio.CancelledError):
+                            await task
 
     async def relay(self, batch: Sequence[StoredEvent]) -> None:
         """Publish one batch, however long it takes, then move the position behind it."""
         began = asyncio.get_running_loop().time()
         new, records, copies = self._prepare(batch)
-        await self._publish(lambda partitions: [*self._placed(records, partitions), *copies])
+        with tracing.batch("log.relay", lambda: _contexts(records), {"horae.events": len(batch)}):
+            await self._publish(lambda partitions: [*self._placed(records, partitions), *copies])
         await self.faults.batch_sent()
         await self.standings.move(self.standing, new)
         self.standing = new
@@ -166,11 +172,20 @@ class Relay:
         self.metrics.position.set(new.position)
 
     async def mark(self) -> None:
-        """Tell every partition how far its shards go, and look how far behind the log we are."""
+        """Tell every partition how far its shards go."""
         await self._publish(self._marks)
+
+    async def look(self) -> None:
+        """Measure how far behind the log we are."""
         with contextlib.suppress(Unavailable):
             self.head = await self.log.head()
-            self._measure()
+        self._measure()
+
+    async def _watch(self) -> None:
+        """Look each second, above all while Kafka is away."""
+        while True:
+            await self.look()
+            await asyncio.sleep(self.config.mark_every_s)
 
     def _prepare(self, batch: Sequence[StoredEvent]) -> tuple[Standing, list[EventRecord], list[Message]]:
         last = list(self.standing.last)
@@ -261,6 +276,11 @@ class Relay:
 
 
 _MOST_LOOKS = 4096
+
+
+def _contexts(records: Sequence[EventRecord]) -> list[str]:
+    """Of the traces that they belong to."""
+    return [record.traceparent for record in records if record.traceparent is not None]
 
 
 def _next(batches: AsyncIterator[list[StoredEvent]]) -> asyncio.Task[list[StoredEvent]]:

@@ -32,7 +32,10 @@ _log = structlog.get_logger(__name__)
 
 
 class KafkaPublisher:
-    """`streams.relay.Publisher` on aiokafka. Use as an async context manager; connects with the first call."""
+    """`streams.relay.Publisher` on aiokafka, for one call at a time.
+
+    Use as an async context manager; it connects with the first call.
+    """
 
     def __init__(self, brokers: str, client_id: str = "horae-relay") -> None:
         self._brokers, self._client_id = brokers, client_id

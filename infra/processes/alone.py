@@ -73,7 +73,8 @@ def run_relay(settings: Settings) -> int:
     asyncio.run(prepare(complete, None))
     from horae.infra.processes.relay_process import run
 
-    return run(Assignment(complete))
+    with traced(settings, "relay"):
+        return run(Assignment(complete))
 
 
 #: What a tenant may be called: it appears in logs, metrics and derived secrets.

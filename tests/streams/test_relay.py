@@ -12,7 +12,9 @@ import asyncpg
 import psycopg
 import pytest
 
+from horae.infra.eventstore import PostgresEventStore
 from horae.infra.eventstore.batch import Append, Row
+from horae.infra.eventstore.raw import RawSubscription
 from horae.infra.eventstore.recorder import append
 from horae.streams.messages import EventRecord
 from horae.streams.relay import Deposed
@@ -205,14 +207,36 @@ async def test_of_two_relays_one_works_and_the_other_takes_over(stage: Stage, da
         assert second.incarnation > stage.seat.incarnation
 
 
-async def test_how_far_behind_it_is_can_be_measured(stage: Stage, publisher: InMemoryPublisher) -> None:
-    """In positions and in seconds, told with each mark; nothing when it has caught up."""
-    relay = stage.relay()
-    await stage.append(1, 2, 3)
-    await relay.mark()
-    assert stage.metrics.lag._value.get() == 3
-    caught_up = await stage.relayed(3)
-    await caught_up.mark()
+class LookedAt:
+    """The real log, which tells when somebody looked at its head."""
+
+    def __init__(self, store: PostgresEventStore) -> None:
+        self._store = store
+        self.looks: asyncio.Queue[int] = asyncio.Queue()
+
+    def subscribe_raw(self, after: int = 0, batch: int = 500) -> RawSubscription:
+        return self._store.subscribe_raw(after, batch)
+
+    async def head(self) -> int:
+        head = await self._store.head()
+        self.looks.put_nowait(head)
+        return head
+
+
+async def test_how_far_behind_it_is_is_known_while_kafka_is_away(stage: Stage, publisher: InMemoryPublisher) -> None:
+    """In positions and in seconds, looked at beside the publishing that waits; nothing when it has caught up."""
+    relay = stage.relay(mark_every_s=0.001)
+    relay.log = log = LookedAt(stage.store)
+    publisher.failures = ["lost"] * 100_000
+    async with stage.running(relay):
+        await stage.append(1, 2, 3)
+        while await log.looks.get() != 3:
+            pass
+        await log.looks.get()  # the next look: what the one before saw is measured
+        assert stage.metrics.lag._value.get() == 3
+        publisher.failures.clear()
+        await stage.seat.reached(3)
+        await relay.look()
     assert (stage.metrics.lag._value.get(), stage.metrics.lag_s._value.get()) == (0, 0)
     assert stage.metrics.position._value.get() == 3
 
