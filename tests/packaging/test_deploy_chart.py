@@ -92,6 +92,15 @@ def test_the_chart_renders_as_before(render: Render, values: Path) -> None:
     assert done.stdout == golden.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.name.partition(".")[0])
+def test_a_cluster_knows_every_field(deploy_checker: Path, values: Path) -> None:
+    """Read strictly into Kubernetes' own types: a misspelt field would be dropped by a cluster without a word."""
+    golden = values.with_name(values.name.replace(".values.yaml", ".golden.yaml"))
+    done = subprocess.run([deploy_checker, "manifests", golden], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {"Deployment", "Job", "PodDisruptionBudget"} <= set(done.stdout.split())
+
+
 @pytest.mark.parametrize(
     ("setting", "complaint"),
     [

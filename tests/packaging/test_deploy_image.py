@@ -5,6 +5,7 @@ What can be run is: the wheel is built from exactly the files that the Dockerfil
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -215,6 +216,24 @@ def test_no_secret_is_written_down() -> None:
     assert asked == set(re.findall(r"^(\w+)=", example, re.MULTILINE))
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
     assert any(fnmatch("deploy/horae.env", pattern.lstrip("/")) for pattern in ignored)
+
+
+@pytest.mark.timeout(1800)  # the first run of all builds the checker
+def test_compose_reads_it_as_it_is_meant(deploy_checker: Path) -> None:
+    """By Compose's own library, with every variable of the environment file; without one of them it is refused."""
+    names = re.findall(r"^(\w+)=", (DEPLOY / "horae.env.example").read_text(encoding="utf-8"), re.MULTILINE)
+
+    def load(given: list[str]) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": os.environ["PATH"], **dict.fromkeys(given, "x")}
+        command = [deploy_checker, "compose", DEPLOY / "compose.yaml"]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    loaded = load(names)
+    assert loaded.returncode == 0, loaded.stderr
+    assert set(loaded.stdout.split()) == set(SERVICES)
+    for missing in names:
+        refused = load([name for name in names if name != missing])
+        assert (refused.returncode, missing in refused.stderr) == (1, True), missing
 
 
 def test_mounted_files_are_there() -> None:
