@@ -145,9 +145,7 @@ async def worker_metrics(pool: Pool) -> str:
     """
     rows = await pool.fetch(_BEATS)
     registry = CollectorRegistry()
-    age = Gauge(
-        "horae_heartbeat_age_seconds", "Since the last sign of life of a kind of process.", ("kind",), registry=registry
-    )
+    age = heartbeat_age(registry)
     youngest: dict[str, float] = {}
     for row in rows:
         youngest[row["kind"]] = min(row["age_s"], youngest.get(row["kind"], row["age_s"]))
@@ -156,6 +154,13 @@ async def worker_metrics(pool: Pool) -> str:
     told = [row for row in rows if row["age_s"] <= FORGOTTEN_S]
     pages = [labelled(row["metrics"], row["kind"], str(row["incarnation"])) for row in told]
     return merged([*pages, generate_latest(registry).decode()])
+
+
+def heartbeat_age(registry: CollectorRegistry) -> Gauge:
+    """How old the youngest word of each kind of process is."""
+    return Gauge(
+        "horae_heartbeat_age_seconds", "Since the last sign of life of a kind of process.", ("kind",), registry=registry
+    )
 
 
 def _executed(page: str) -> float:

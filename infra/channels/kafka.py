@@ -30,6 +30,7 @@ from aiokafka.errors import (
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import TopicPartition
 
+from horae.commands import tracing
 from horae.domain.channel import Kafka
 from horae.domain.delivery import Failure
 from horae.streams.channels import Receipt, Release, ReleaseFailed
@@ -169,7 +170,7 @@ class KafkaChannel:
 def headers_of(release: Release) -> list[tuple[str, bytes]]:
     """What consumers route and recognise repeats by, and the same as CloudEvents (binary mode)."""
     occurrence, due_at = str(release.occurrence), release.due_at.isoformat().replace("+00:00", "Z")
-    found: Mapping[str, str] = {
+    found = {
         "occurrence-id": occurrence,
         "schedule-id": str(release.schedule),
         "tenant": release.tenant,
@@ -184,6 +185,8 @@ def headers_of(release: Release) -> list[tuple[str, bytes]]:
         "ce_type": EVENT_TYPE,
         "ce_time": due_at,
     }
+    if (context := tracing.traceparent()) is not None:
+        found["traceparent"] = context
     return [(name, text.encode()) for name, text in found.items()]
 
 

@@ -63,7 +63,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(monkeypatch: pyte
 
 
 #: Rows whose default is another than the catalogue's, on purpose: docs/adr says why.
-OTHER_DEFAULTS = {"ENV-02", "ENV-37", "ENV-38", "ENV-45"}
+OTHER_DEFAULTS = {"ENV-02", "ENV-37", "ENV-38", "ENV-44", "ENV-45"}
 
 
 def catalogue() -> dict[str, tuple[str, str]]:
@@ -98,9 +98,11 @@ def test_each_setting_is_called_as_in_the_catalogue(name: str, row: str, monkeyp
         "encryption_key": "ab" * 32,
         "log_level": "debug",
         "metrics_enabled": False,
+        "tracing_enabled": False,
+        "jaeger_endpoint": "http://jaeger:4318",
     }
-    given = values.get(name) or (field.default + 1 if type(field.default) in (int, float) else False)
-    given = given if given is not False or name == "metrics_enabled" else "other"
+    numeric = type(field.default) in (int, float)
+    given = values[name] if name in values else field.default + 1 if numeric else "other"
     if row.startswith("ENV"):
         assert named(field).env == called
         monkeypatch.setenv(called, str(given))

@@ -13,10 +13,13 @@ import pytest
 import structlog
 
 from horae.commands import tracing
+from horae.domain.channel import Kafka
 from horae.domain.envelope import Meta
+from horae.infra.channels.kafka import headers_of
 from horae.infra.settings import Settings
 from horae.infra.spans import MOST_OF_A_BATCH, read_traceparent
 from horae.infra.telemetry import Patience, traced, traces_url
+from tests.contracts.channel import release_to
 from tests.domain.samples import META
 from tests.fixtures.otlp import OtlpReceiver
 
@@ -188,3 +191,16 @@ def test_an_event_that_was_not_traced_is_stored_as_before() -> None:
     assert "traceparent" not in META.model_dump_json(exclude_none=True)
     with_context = META.model_copy(update={"traceparent": SAMPLED})
     assert Meta.model_validate_json(with_context.model_dump_json(exclude_none=True)) == with_context
+
+
+async def test_a_release_to_kafka_carries_its_context_too(jaeger: OtlpReceiver) -> None:
+    """In the header that AsyncAPI names, and only while somebody traces."""
+    release = release_to(Kafka("notifications-due"))
+    with (
+        traced(settings(jaeger_endpoint=jaeger.endpoint), "worker"),
+        tracing.span("schedule.release", parent=SAMPLED),
+    ):
+        context = dict(headers_of(release))["traceparent"].decode()
+        assert context == tracing.traceparent()
+    assert context.startswith(f"00-{TRACE}-")
+    assert "traceparent" not in dict(headers_of(release))
