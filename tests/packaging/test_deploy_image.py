@@ -225,7 +225,7 @@ def test_compose_reads_it_as_it_is_meant(deploy_checker: Path) -> None:
 
     def load(given: list[str]) -> subprocess.CompletedProcess[str]:
         environment = {"PATH": os.environ["PATH"], **dict.fromkeys(given, "x")}
-        command = [deploy_checker, "compose", DEPLOY / "compose.yaml"]
+        command = [str(deploy_checker), "compose", str(DEPLOY / "compose.yaml")]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     loaded = load(names)
