@@ -21,7 +21,15 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from horae.streams.commandshape import Command, Done, Reply, UnreadableCommand, read_command
+from horae.streams.commandshape import (
+    DONE_TYPE,
+    REFUSED_TYPE,
+    Command,
+    Done,
+    Reply,
+    UnreadableCommand,
+    read_command,
+)
 from horae.streams.relay import Message, Publisher, Undelivered
 from horae.streams.topics import Topics
 
@@ -207,7 +215,7 @@ class Commanding:
             "ce_specversion": "1.0",
             "ce_id": message.place,
             "ce_source": "/horae/commands",
-            "ce_type": "horae.command.done.v1" if reply.problem is None else "horae.command.refused.v1",
+            "ce_type": DONE_TYPE if reply.problem is None else REFUSED_TYPE,
         }
         for name in ("correlation-id", "traceparent"):
             given = message.header(name)

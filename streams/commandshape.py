@@ -16,6 +16,8 @@ from pydantic_core import from_json
 Kind = Literal["create", "change", "pause", "resume", "cancel", "trigger", "skip", "unskip"]
 Word = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
 
+#: CloudEvents' types of a reply.
+DONE_TYPE, REFUSED_TYPE = "horae.command.done.v1", "horae.command.refused.v1"
 #: Those that a version may guard, as If-Match does.
 GUARDED = frozenset({"change", "pause", "resume", "cancel"})
 

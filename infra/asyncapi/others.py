@@ -20,7 +20,8 @@ from horae.infra.asyncapi.parts import (
     operation_of,
     ref,
 )
-from horae.streams.commandshape import Command, Reply
+from horae.streams.commandshape import DONE_TYPE, REFUSED_TYPE, Command, Reply
+from horae.streams.publicshape import CONTENT_TYPE, SPEC_VERSION
 from horae.streams.topics import Topics
 
 
@@ -100,7 +101,25 @@ def add_commands(channels: Node, operations: Node, messages: Node, topics: Topic
         ),
         "payload": ref("schemas", "Command"),
     }
-    messages["Reply"] = {"name": "reply", "summary": first_line(Reply), "payload": ref("schemas", "Reply")}
+    messages["Reply"] = {
+        "name": "reply",
+        "summary": first_line(Reply),
+        "headers": headers_of(
+            {
+                "command-id": TEXT,
+                "status": {**NUMBER, "description": "The status that HTTP would have answered."},
+                "in-reply-to": {**TEXT, "description": "TOPIC/PARTITION@OFFSET of the command."},
+                "ce_specversion": {"const": SPEC_VERSION},
+                "ce_id": {**TEXT, "description": "The command's place: one reply, however often it is sent."},
+                "ce_type": {"enum": [DONE_TYPE, REFUSED_TYPE]},
+                "ce_source": {"type": "string", "format": "uri-reference"},
+                "content-type": {"const": CONTENT_TYPE},
+            },
+            {"correlation-id": {**TEXT, "description": "The command's."}, "traceparent": TRACEPARENT},
+        ),
+        "payload": ref("schemas", "Reply"),
+        "bindings": key_of({**TEXT, "description": "The command's id."}),
+    }
     messages["DeadCommand"] = {
         "name": "dead-command",
         "summary": "The bytes and headers of a command as they came, without its API key, and why it lies here.",

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Mapping
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -205,7 +204,11 @@ async def _reach(producer: AIOKafkaProducer, topic: str, key: bytes) -> int:
 
 async def _end(producer: AIOKafkaProducer) -> None:
     """Stop without the flush that `stop` insists on, which ends only when the brokers answer."""
-    producer._message_accumulator.fail_all(ProducerClosed())
+    accumulator = producer._message_accumulator
+    for batch in [batch for batches in accumulator._batches.values() for batch in batches]:
+        # Of those for whom nobody waits the loop would complain.
+        batch._drain_waiter.add_done_callback(lambda waiter: waiter.cancelled() or waiter.exception())
+    accumulator.fail_all(ProducerClosed())
     if (sender := producer._sender.sender_task) is not None:
         sender.cancel()
     with contextlib.suppress(KafkaError, OSError, TimeoutError, asyncio.CancelledError):

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from horae.api.app import create_app
+from horae.api.services import ApiSettings
 from horae.domain.errors import Busy, Unavailable
 from horae.domain.key import Scope
 from horae.infra.kafka.commanding import in_process
@@ -16,6 +16,7 @@ from horae.streams.topics import Topics
 from tests.api.world import DAILY, World, make_world, new_key
 from tests.fakes.publisher import InMemoryPublisher
 from tests.fixtures.postgres import Database
+from tests.infra.test_asyncapi import MESSAGES, check_message
 
 TOPICS = Topics.named()
 
@@ -158,6 +159,17 @@ async def test_a_key_opens_what_it_opens_over_http(stage: Stage) -> None:
     assert all(b"hk_wrong" not in value for each in stage.publisher.of(TOPICS.dead)[0] for _, value in each.headers)
 
 
+async def test_what_is_said_is_as_the_document_describes(stage: Stage) -> None:
+    """Replies to what was done and to what was not, and dead letters, in headers and value."""
+    await stage.send({**CREATE, "id": "good"})
+    await stage.send({"id": "bad", "command": "create"}, 1)
+    for name, topic, number in (("Reply", TOPICS.replies, 2), ("DeadCommand", TOPICS.dead, 1)):
+        messages = stage.publisher.of(topic)[0]
+        assert len(messages) == number
+        for message in messages:
+            check_message(MESSAGES[name], message.headers, message.value)
+
+
 async def test_an_expected_version_guards_as_if_match(stage: Stage) -> None:
     """An answer for now, no dead letter: who reads again may send again."""
     schedule = (await stage.send(CREATE))["done"]["schedule"]
@@ -206,12 +218,9 @@ async def test_a_log_that_is_full_or_away_is_waited_for_and_nothing_is_done_twic
 
 async def test_a_flood_is_told_that_it_is_one(database: Database) -> None:
     """The key's limit is that of HTTP; who is over it is answered and holds up nobody else's commands."""
-    async with make_world(database) as world:
-        settings = replace(world.services.settings, rate_limit_requests=2)
-        services = replace(world.services, settings=settings)
+    async with make_world(database, ApiSettings(rate_limit_requests=2)) as world:
         publisher = InMemoryPublisher(width=1)
-        commanding = Commanding(in_process(create_app(services)), publisher, TOPICS, pause=_no_pause)
-        stage = Stage(world, publisher, commanding)
+        stage = Stage(world, publisher, Commanding(in_process(world.app), publisher, TOPICS, pause=_no_pause))
         statuses = [(await stage.send({**CREATE, "id": f"c-{n}"}, n))["status"] for n in range(3)]
         assert statuses == [201, 201, 429]
         assert (await stage.send(CREATE, 9, world.other_key))["status"] == 201
