@@ -152,7 +152,6 @@ def test_every_pod_is_restricted(manifests: dict[tuple[str, str], Manifest]) -> 
         assert container["resources"]["requests"]
 
 
-@pytest.mark.covers("REL-02")
 def test_a_roll_takes_nothing_away_before_its_successor_works(manifests: dict[tuple[str, str], Manifest]) -> None:
     """No pod less at any moment, a migration first, probes that gate, a budget for drains, and time to hand over."""
     [migration] = of(manifests, "Job").values()
@@ -170,7 +169,7 @@ def test_a_roll_takes_nothing_away_before_its_successor_works(manifests: dict[tu
     assert found["worker"]["terminationGracePeriodSeconds"] > 5 * DispatcherConfig().stop_s
 
 
-@pytest.mark.covers("PRF-08", "OPS-05", "EXT-42")
+@pytest.mark.covers("OPS-05", "EXT-42")
 def test_pods_follow_the_load(manifests: dict[tuple[str, str], Manifest]) -> None:
     """APIs by their CPU; workers by the lag, with the CPU beside it; up soon, down late."""
     scalers, deployments = of(manifests, "HorizontalPodAutoscaler"), of(manifests, "Deployment")

@@ -112,7 +112,7 @@ def anchors() -> set[str]:
     return set(re.findall(r"^### (Horae\w+)$", RUNBOOK, re.MULTILINE))
 
 
-@pytest.mark.covers("OBS-20", "EXT-47", "OBS-26")
+@pytest.mark.covers("OBS-20", "EXT-47")
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
 def test_an_alert_reads_what_is_exported(alert: dict[str, Any]) -> None:
     """Its expression is PromQL, compares, and names only series and labels that the code exports."""
