@@ -5,7 +5,9 @@ Subclass `EventStoreContract` and give it a fixture `store`. `events_of` makes a
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from horae.commands.ports import EventStore, StreamConflict
 from horae.domain.envelope import Meta, NewEvent, Recorded
 from horae.domain.recipient import RecipientProfile, RecipientSet
+from horae.streams.shardfeed import ShardLog
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
@@ -38,6 +41,10 @@ def as_recorded(events: Sequence[NewEvent], first_position: int) -> list[Recorde
         Recorded(event.stream, event.version, event.meta, event.body, position)
         for position, event in enumerate(events, first_position)
     ]
+
+
+class SharedStore(EventStore, ShardLog, Protocol):
+    """What every store offers to commands and to feeders."""
 
 
 class EventStoreContract:
@@ -200,6 +207,21 @@ class EventStoreContract:
         assert [event.position for event in await store.after(2, 2)] == [3, 4]
         assert [event.position for event in await store.after(4, 2)] == [5]
         assert await store.after(5, 2) == []
+
+    async def test_the_log_of_some_shards(self, store: SharedStore) -> None:
+        """By position, from behind one up to another inclusive, in pages; other shards are passed over."""
+        for shard in (7, 3, 5, 7, 3):
+            (event,) = events_of(uuid4(), [1])
+            await store.append([replace(event, meta=event.meta.model_copy(update={"shard": shard}))])
+
+        async def positions(*asked: Any) -> list[int]:
+            return [event.position for event in await store.shard_events(*asked)]
+
+        assert await positions({3, 7}, 0, 5) == [1, 2, 4, 5]
+        assert await positions([3, 7], 1, 4) == [2, 4]
+        assert await positions({3, 7}, 1, 5, 2) == [2, 4]
+        assert await positions({5}, 3, 9) == []
+        assert (await store.shard_events([5], 0, 9))[0].meta.shard == 5
 
     async def test_what_is_no_command_is_refused(self, store: EventStore) -> None:
         """No events, a hole in the versions, version 0, and a fence against oneself are mistakes of the caller."""
