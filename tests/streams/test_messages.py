@@ -25,12 +25,14 @@ positions = st.integers(0, 1 << 62)
 def test_an_event_comes_back_as_it_went(
     position: int, previous: int, shard: int, stream: UUID, state: bytes, traceparent: str | None
 ) -> None:
+    """Headers and value together say all of it."""
     record = EventRecord(position, previous, shard, stream, 3, "schedule.created.v1", state, traceparent)
     assert read(record.headers(), state) == record
 
 
 @given(positions, st.dictionaries(st.integers(0, 63), positions))
 def test_a_mark_comes_back_as_it_went(head: int, last: dict[int, int]) -> None:
+    """Its header tells it from events."""
     mark = Mark(head, last)
     assert read(dict(mark.headers()), mark.value()) == mark
 
@@ -46,12 +48,14 @@ def test_a_mark_comes_back_as_it_went(head: int, last: dict[int, int]) -> None:
     ],
 )
 def test_anything_else_is_refused(headers: list[tuple[str, bytes]], value: bytes | None) -> None:
+    """By one error, whatever is wrong with it."""
     with pytest.raises(Unreadable, match="horae-log"):
         read(headers, value)
 
 
 @given(st.integers(1, 64))
 def test_every_shard_has_one_partition(partitions: int) -> None:
+    """However many partitions there are."""
     owned = [shards_of([partition], partitions) for partition in range(partitions)]
     assert sorted(shard for shards in owned for shard in shards) == list(range(SHARDS))
     assert all(partition_of(shard, partitions) == p for p, shards in enumerate(owned) for shard in shards)
