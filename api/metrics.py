@@ -35,6 +35,12 @@ class Metrics:
             ("type", "priority", "timezone"),
             registry=self.registry,
         )
+        self.commands = Counter(
+            "kafka_commands",
+            "Commands taken from Kafka: done or refused, and of the refused those that are dead letters too.",
+            ("result",),
+            registry=self.registry,
+        )
         self.streams = Gauge("event_streams", "Open /v1/events streams.", registry=self.registry)
         self.lag = Gauge(
             "projection_lag_events", "Events in the log that the read models lack.", registry=self.registry

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import TopicPartition
+from fastapi import FastAPI
 from starlette.types import ASGIApp, Message
 
 from horae.infra.kafka.publisher import KafkaPublisher
@@ -37,21 +38,26 @@ _WAIT_S = 1.0
 log = structlog.get_logger(__name__)
 
 
-async def serve(app: ASGIApp, settings: Settings) -> None:
+async def serve(app: FastAPI, settings: Settings) -> None:
     """Carry out what comes by `schedule-commands`, until cancelled. `app`: the API, whose services are open."""
+    counter = app.state.metrics.commands
     async with KafkaPublisher(settings.kafka_brokers, "horae-command-replies") as publisher:
         commanding = Commanding(in_process(app), publisher, topics_of(settings), key_header=settings.api_key_header)
-        await CommandConsumer(settings, commanding).run()
+        await CommandConsumer(settings, commanding, lambda result, number: counter.labels(result).inc(number)).run()
 
 
 class CommandConsumer:
     """Reads as one of the group `{kafka_consumer_group}-commands` until cancelled; outlives the cluster's absence."""
 
-    def __init__(self, settings: Settings, commanding: Commanding) -> None:
-        self._settings, self._commanding = settings, commanding
+    def __init__(
+        self,
+        settings: Settings,
+        commanding: Commanding,
+        on_taken: Callable[[str, int], None] = lambda _result, _number: None,
+    ) -> None:
+        """`on_taken` is told how many commands came to which result."""
+        self._settings, self._commanding, self._on_taken = settings, commanding, on_taken
         self._topic = topics_of(settings).commands
-        #: Commands carried out by this consumer, by result, for metrics and tests.
-        self.counts: dict[str, int] = {}
 
     async def run(self) -> None:
         """Read for ever; whatever goes wrong, it begins again at what was committed."""
@@ -100,7 +106,7 @@ class CommandConsumer:
                     return
                 counts = await self._commanding.take(run)
                 for result, number in counts.items():
-                    self.counts[result] = self.counts.get(result, 0) + number
+                    self._on_taken(result, number)
                 if hold.lost:
                     return
                 ends: dict[TopicPartition, int] = {}

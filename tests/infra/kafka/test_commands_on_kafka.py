@@ -94,6 +94,9 @@ async def test_commands_are_carried_out_in_order_and_replied(settings: Settings,
     headers = {name: value.decode() for name, value in dead.headers}
     assert (headers["dead-status"], headers["dead-field"]) == ("422", "recipient")
     assert "authorization" not in headers
+    metrics = (await world.client.get("/metrics")).text
+    assert 'kafka_commands_total{result="done"} 5.0' in metrics
+    assert 'kafka_commands_total{result="dead"} 1.0' in metrics
 
 
 async def test_what_a_dead_reader_had_in_hand_is_read_again_and_done_once(
