@@ -49,7 +49,7 @@ B = TypeVar("B", bound=Event)
 
 
 class _Stored(BaseModel, Generic[B]):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
     meta: Meta
     body: B
 

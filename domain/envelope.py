@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict
 class Value(BaseModel):
     """Base of frozen values: two of the same content are equal, unknown fields are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Errors end in logs: they name the field, never what somebody wrote there.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Event(Value):

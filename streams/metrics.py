@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -99,11 +99,16 @@ class FeedFigures(Collector):
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._feeds: dict[str, Watched] = {}
+        self._rebalances: Callable[[], int] = lambda: 0
         registry.register(self)
 
-    def watch(self, road: str, feed: Watched) -> None:
-        """Tell of this feed as `road`: "kafka", or "log" for one that reads the event store."""
+    def watch(self, road: str, feed: Watched, rebalances: Callable[[], int] | None = None) -> None:
+        """Tell of this feed as `road`: "kafka", or "log" for one that reads the event store.
+
+        `rebalances`: how often the group that the feed belongs to was rearranged.
+        """
         self._feeds[road] = feed
+        self._rebalances = rebalances or self._rebalances
 
     def collect(self) -> Iterator[Metric]:
         """See `Collector`."""
@@ -125,6 +130,11 @@ class FeedFigures(Collector):
             position.add_metric((road,), feed.position)
         yield parked
         yield position
+        yield CounterMetricFamily(
+            "horae_rebalances",
+            "How often Kafka divided its partitions among the workers anew.",
+            value=self._rebalances(),
+        )
 
 
 FEED_COUNTS: Final = {

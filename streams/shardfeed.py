@@ -16,6 +16,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
 
 import structlog
 
@@ -112,6 +113,11 @@ class ShardFeed:
     def position(self) -> int:
         """Everything up to here is applied, by all feeders together; as of the last mark or reset."""
         return max(self._complete, self._projector.position)
+
+    @property
+    def parked(self) -> frozenset[UUID]:
+        """Families with parked events; anything but empty deserves an alarm."""
+        return self._projector.parked
 
     @property
     def last_mark_age(self) -> float:

@@ -8,6 +8,11 @@ import sys
 
 import pytest
 
+from horae.domain import codec
+from horae.domain.envelope import NewEvent
+from horae.domain.schedule import ScheduleCreated
+from tests.domain.samples import GOLDENS, META, STREAM
+
 PROGRAM = """
 import structlog
 from horae.infra.logging import configure
@@ -34,3 +39,16 @@ def test_a_traceback_never_shows_local_variables(form: str) -> None:
     if form == "json":
         line = json.loads(done.stderr)
         assert (line["event"], line["process"], line["level"]) == ("request failed", "test", "error")
+
+
+@pytest.mark.covers("SEC-05")
+def test_an_event_that_cannot_be_read_is_not_quoted() -> None:
+    """The error of a stored event that does not fit names its field: what stood there may be about a person."""
+    created = GOLDENS["schedule.created.v1"]
+    assert isinstance(created, ScheduleCreated)
+    name, state = codec.dump(NewEvent(STREAM, 1, META, created))
+    broken = state.replace(b'"recipient":', b'"recipients":')
+    with pytest.raises(ValueError, match="recipient") as caught:
+        codec.load(name, broken, STREAM, 1, 1)
+    assert created.personal.recipient not in str(caught.value)
+    assert "input_value" not in str(caught.value)
