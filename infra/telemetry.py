@@ -105,12 +105,15 @@ def _start(settings: Settings, endpoint: str, process: str) -> Callable[[], None
         }
     )
     # No hook at the interpreter's end: `traced` ends it, within its own bound.
-    provider = TracerProvider(Sampling(settings.trace_ratio, lambda: patience.resting), resource, shutdown_on_exit=False)
+    provider = TracerProvider(
+        Sampling(settings.trace_ratio, lambda: patience.resting), resource, shutdown_on_exit=False
+    )
     exporter = _watched(OTLPSpanExporter(traces_url(endpoint), timeout=_EXPORT_TIMEOUT_S), patience)
     provider.add_span_processor(
         BatchSpanProcessor(exporter, max_queue_size=_QUEUE, schedule_delay_millis=_EXPORT_EVERY_MS)
     )
-    tracing.install(OpenTelemetryTracer(provider.get_tracer("horae", settings.service_version)))
+    tracer = provider.get_tracer("horae", settings.service_version)
+    tracing.install(OpenTelemetryTracer(tracer, lambda: patience.resting))
     return provider.shutdown
 
 

@@ -65,9 +65,6 @@ class Metrics:
             ("outcome",),
             registry=registry,
         )
-        self.rebalances = Counter(
-            "horae_rebalances", "How often Kafka divided its partitions among the workers anew.", registry=registry
-        )
         self.feeds = FeedFigures(registry)
 
     def count_ended(self, outcome: str) -> None:
@@ -120,7 +117,9 @@ class FeedFigures(Collector):
                     counter.add_metric((road,), count)
             yield counter
         parked = GaugeMetricFamily(
-            "horae_parked_families", "Streams that stand still behind an event that cannot be applied.", labels=("road",)
+            "horae_parked_families",
+            "Streams that stand still behind an event that cannot be applied.",
+            labels=("road",),
         )
         position = GaugeMetricFamily(
             "horae_feed_position", "Everything up to here is in the read models, as the feed knows.", labels=("road",)
