@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from itertools import islice
 from typing import Any
 
+import structlog
 from elasticsearch import AsyncElasticsearch
 
 from horae.domain.errors import Unavailable
@@ -22,14 +23,18 @@ _BULK, _BULK_BYTES = 500, 5_000_000
 _PAGE = 1_000
 #: A later version is there already.
 _STALE = 409
+#: What a document is made of again.
+_KEPT = ["id", "tenant", "version", "deleted", "body"]
+
+_log = structlog.get_logger(__name__)
 
 
 class IndexLost(Unavailable):
     """There is no index to put documents into: it was never made, or was lost and has to be filled again."""
 
 
-class Refused(Exception):
-    """The server will never take this document: a fault in the code, since whatever the API accepts must be indexed."""
+class IndexGone(Unavailable):
+    """The index that was to be written is not there any more."""
 
 
 class ElasticsearchDocuments:
@@ -39,9 +44,11 @@ class ElasticsearchDocuments:
         self._client = client
         self._slow = client.options(request_timeout=BULK_TIMEOUT_S)
         self._indices = indices
+        #: Documents that the server did not take; each is a fault in the code.
+        self.refused = 0
 
     async def put(self, documents: Sequence[Document]) -> None:
-        """See `DocumentStore.put`. Raises `IndexLost` where there is no index, `Refused` for what it cannot hold.
+        """See `DocumentStore.put`. Raises `IndexLost` where there is no index.
 
         Which indices are written is asked now, after the documents were made: so an index that begins to be filled
         later than this sees rows at least as new as these documents.
@@ -54,7 +61,12 @@ class ElasticsearchDocuments:
             if not indices:
                 raise IndexLost(f"There is no index for documents of kind {kind}.")
             for index in indices:
-                await self.put_into(index, those)
+                try:
+                    await self.put_into(index, those)
+                except IndexGone:
+                    # Replaced meanwhile: the one in its place was filled after these documents were made.
+                    if index in await self._indices.written(kind):
+                        raise
 
     async def put_into(self, index: str, documents: Sequence[Document]) -> None:
         """Into one index, whichever is written."""
@@ -75,16 +87,20 @@ class ElasticsearchDocuments:
 
     async def _bulk(self, index: str, operations: list[dict[str, Any]]) -> None:
         with told():
-            answer = await self._slow.bulk(index=index, operations=operations, require_alias=False)
+            answer = await self._slow.bulk(index=Indices.writer(index), operations=operations, require_alias=True)
         if not answer["errors"]:
             return
         for item in answer["items"]:
             (done,) = item.values()
             status = done["status"]
-            if status in (429, 503) or status == 404:
+            if status == 404:
+                raise IndexGone(f"The index {index} is gone.")
+            if status in (429, 503):
                 raise Unavailable(f"Elasticsearch answers {status} to a document.")
             if status >= 400 and status != _STALE:
-                raise Refused(f"{index}/{done['_id']}: {done.get('error')}")
+                # Whatever the API accepts must be indexed: a fault in the code, for which nothing else should wait.
+                self.refused += 1
+                _log.error("document_refused", index=index, id=done["_id"], reason=str(done.get("error"))[:500])
 
     async def refresh(self) -> None:
         """See `DocumentStore.refresh`."""
@@ -104,6 +120,12 @@ class ElasticsearchDocuments:
             documents, total = documents + 1, (total + document.sum()) % 2**64
         return Checksum(documents, total)
 
+    async def now(self, index: str, kind: Kind, ids: Sequence[str]) -> dict[str, Document]:
+        """The documents of these ids as they are at this moment, refreshed or not; tombstones too."""
+        with told():
+            answer = await self._slow.mget(index=index, ids=list(ids), source_includes=_KEPT)
+        return {doc["_id"]: as_document(kind, doc["_source"]) for doc in answer["docs"] if doc.get("found")}
+
     async def between(
         self, index: str, kind: Kind, after: str, upto: str | None = None, *, deleted: bool = False
     ) -> AsyncIterator[Document]:
@@ -118,7 +140,7 @@ class ElasticsearchDocuments:
                 query=query,
                 sort=[{"id": "asc"}],
                 size=_PAGE,
-                source_includes=["id", "tenant", "version", "deleted", "body"],
+                source_includes=_KEPT,
                 track_total_hits=False,
             )
             answer = await found_or(request, {"hits": {"hits": []}})

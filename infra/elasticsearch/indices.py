@@ -1,7 +1,8 @@
 """The indices: what each kind's documents look like there, their names, and which of them are read and written.
 
 `PREFIX-schedules-000001` holds documents; the alias `PREFIX-schedules` says which index is read, the alias
-`PREFIX-schedules-write` which ones are written: one, or while a new one is being filled two.
+`PREFIX-schedules-write` which ones are written: one, or while a new one is being filled two. Each is written through an
+alias of its own, so that a document for an index that was just deleted makes no new one.
 """
 
 from __future__ import annotations
@@ -140,6 +141,11 @@ class Indices:
         """What documents go to."""
         return f"{self.read_alias(kind)}-write"
 
+    @staticmethod
+    def writer(index: str) -> str:
+        """The alias through which this index is written."""
+        return f"{index}-writer"
+
     async def written(self, kind: Kind) -> list[str]:
         """The indices that documents are put into at this moment; none: they were never made, or were lost."""
         found = await found_or(self._client.indices.get_alias(name=self.write_alias(kind)), {})
@@ -179,7 +185,10 @@ class Indices:
         with told():
             try:
                 await self._slow.indices.create(
-                    index=index, settings=_SETTINGS, mappings=mapping, aliases={self.write_alias(kind): {}}
+                    index=index,
+                    settings=_SETTINGS,
+                    mappings=mapping,
+                    aliases={self.write_alias(kind): {}, self.writer(index): {}},
                 )
             except BadRequestError as error:
                 if error.error != "resource_already_exists_exception":

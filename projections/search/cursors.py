@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from horae.domain.errors import Invalid
 from horae.projections.search.ports import Query, Sort
@@ -45,10 +45,7 @@ def decode(query: Query, engine: str) -> Place | None:
     if query.cursor is None:
         return None
     try:
-        if len(query.cursor) > _LONGEST:
-            raise ValueError("too long")
-        padded = query.cursor + "=" * (-len(query.cursor) % 4)
-        kind, by, at, id_, *more = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        kind, by, at, id_, *more = _facts(query.cursor)
         score, owner, view = more or (None, "", "")
         sound = isinstance(at, int) and abs(at) < 2**62 and isinstance(id_, str) and isinstance(view, str)
         if not sound or (kind, by) != (query.kind, query.by) or (by == "relevance") != isinstance(score, float):
@@ -58,6 +55,25 @@ def decode(query: Query, engine: str) -> Place | None:
     if by == "relevance" and owner != engine:
         refuse(query.cursor, "The engine that began this list is away.")
     return Place(by, at, id_, score, owner, view)
+
+
+def owner(query: Query) -> str:
+    """The one engine in which the query can go on; empty: any, or the cursor is none."""
+    try:
+        facts = _facts(query.cursor or "")
+    except (ValueError, TypeError, binascii.Error, RecursionError):
+        return ""
+    return facts[5] if len(facts) == 7 and isinstance(facts[5], str) else ""
+
+
+def _facts(cursor: str) -> list[Any]:
+    if len(cursor) > _LONGEST:
+        raise ValueError("too long")
+    padded = cursor + "=" * (-len(cursor) % 4)
+    facts = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    if not isinstance(facts, list):
+        raise TypeError(type(facts))
+    return facts
 
 
 def refuse(cursor: str, why: str = "The cursor does not belong to this search.") -> NoReturn:

@@ -123,7 +123,8 @@ async def test_paging_by_relevance_stands_still_while_documents_come(search: Sea
     """The second page goes on in the view that the first one opened; when that is gone the cursor is refused."""
     await search.documents.put([document(f"{n:03d}", texts=(("content", "report " * (n + 1)),)) for n in range(9)])
     await search.documents.refresh()
-    seen, cursor = [], None
+    seen: list[str] = []
+    cursor: str | None = None
     while True:
         found = await search.engine.search(ACME, Query(q="report", limit=2, cursor=cursor))
         seen += [hit.id for hit in found.items]

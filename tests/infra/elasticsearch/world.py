@@ -36,12 +36,12 @@ class Search:
 
 
 @asynccontextmanager
-async def open_search(url: str, prefix: str) -> AsyncIterator[Search]:
-    """Empty indices, deleted afterwards."""
+async def open_search(url: str, prefix: str, *, make: bool = True) -> AsyncIterator[Search]:
+    """Empty indices (unless somebody else makes them), deleted afterwards."""
     client = connect(url)
     indices = Indices(client, prefix)
     try:
-        for kind in KINDS:
+        for kind in KINDS if make else ():
             await indices.ensure(kind)
         yield Search(client, indices, ElasticsearchDocuments(client, indices), ElasticsearchSearch(client, indices))
     finally:

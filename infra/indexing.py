@@ -1,0 +1,128 @@
+"""Puts the indexer together: store, read models, Elasticsearch and, in the stack profile, the road that brings records.
+
+Place in the flow: indexer_process -> `open_indexing` -> streams/indexing.py. What it opens it closes, in reverse order.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from horae.domain.errors import Invalid
+from horae.infra.elasticsearch.connection import connect
+from horae.infra.elasticsearch.documents import ElasticsearchDocuments
+from horae.infra.elasticsearch.indices import Indices
+from horae.infra.elasticsearch.reindex import Reindex
+from horae.infra.eventstore import PostgresEventStore
+from horae.infra.heartbeat import Beat, beat_on
+from horae.infra.settings import Settings
+from horae.projections import schema
+from horae.streams.indexing import Indexer, IndexerConfig
+from horae.streams.messages import LOG_TOPIC
+
+SUFFIX = "-search"
+
+
+@dataclass(slots=True)
+class Indexing:
+    """What an indexer process runs."""
+
+    indexer: Indexer
+    services: list[tuple[str, Coroutine[Any, Any, None]]] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def open_reindex(settings: Settings) -> AsyncIterator[Reindex]:
+    """What makes the search index anew. Raises `Invalid` where search is PostgreSQL's."""
+    if settings.elasticsearch_url is None:
+        raise Invalid(
+            "There is no Elasticsearch to make anew: PostgreSQL searches its own read models.",
+            field="ELASTICSEARCH_URL",
+            hint="Set ELASTICSEARCH_URL, or run `horae rebuild` without --search.",
+        )
+    client = connect(settings.elasticsearch_url)
+    try:
+        indices = Indices(client, settings.elasticsearch_prefix)
+        yield Reindex(settings.owner_dsn(), indices, ElasticsearchDocuments(client, indices))
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def open_indexing(settings: Settings) -> AsyncIterator[Indexing]:
+    """Everything that one indexer does. `settings` have the owner's DSN and Elasticsearch's address."""
+    async with AsyncExitStack() as stack:
+        reindex = await stack.enter_async_context(open_reindex(settings))
+        dsn = settings.owner_dsn()
+        store = PostgresEventStore(dsn, readers=2, patience_s=settings.postgres_connection_timeout_ms / 1000)
+        await stack.enter_async_context(store)
+        pool = await schema.create_pool(dsn, min_size=1, max_size=4)
+        stack.push_async_callback(pool.close)
+        indexer = Indexer(IndexerConfig(batch=settings.kafka_batch_size), store, pool, reindex, time.monotonic)
+        incarnation = await pool.fetchval(
+            "INSERT INTO sys.incarnations (kind, pid) VALUES ('indexer', $1) RETURNING id", os.getpid()
+        )
+        registry = CollectorRegistry()
+        registry.register(_Figures(indexer))
+
+        def measure() -> Beat:
+            return Beat(indexer.position, 0, 0, generate_latest(registry).decode())
+
+        work = Indexing(indexer)
+        work.services.append(("index", indexer.run()))
+        work.services.append(("heartbeat", beat_on(pool, incarnation, measure, "indexer")))
+        if settings.profile == "stack":
+            work.services.append(("road", _road(settings, indexer)))
+        yield work
+
+
+async def _road(settings: Settings, indexer: Indexer) -> None:
+    # Imported where there is a Kafka only: it costs a second.
+    from horae.infra.faust.app import add_log_agent, make_app
+    from horae.infra.faust.road import Partitions, Road
+
+    topic = settings.kafka_topic_prefix + LOG_TOPIC
+
+    def make() -> Any:
+        app = make_app(settings, suffix=SUFFIX)
+        add_log_agent(app, topic, indexer.take, settings.kafka_batch_size)
+        return app
+
+    async def assigned(_: Partitions) -> None:
+        """Whoever has a partition indexes it: nothing to hand over."""
+
+    await Road(make, settings.kafka_brokers, topic, assigned).run()
+
+
+class _Figures(Collector):
+    """The indexer's counts, as Prometheus takes them."""
+
+    def __init__(self, indexer: Indexer) -> None:
+        self._indexer = indexer
+
+    def collect(self) -> Any:
+        """At each scrape."""
+        counts = self._indexer.counts
+        for name, text, value in (
+            ("events", "Events whose documents were indexed.", counts.events),
+            ("documents", "Documents put into the search engine.", counts.documents),
+            ("duplicates", "Records of events that were indexed already.", counts.duplicates),
+            ("let_go", "Batches that were let go, to be read from the store.", counts.let_go),
+            ("failures", "Attempts to index that failed.", counts.failures),
+            ("filled", "How often the indices were filled anew from the read models.", counts.filled),
+        ):
+            yield CounterMetricFamily(f"horae_search_{name}", text, value=value)
+        yield GaugeMetricFamily(
+            "horae_search_position", "Everything up to here can be found.", value=self._indexer.position
+        )
+        yield GaugeMetricFamily(
+            "horae_search_failing", "1: the search engine or the database is away.", value=int(self._indexer.failing)
+        )
