@@ -25,6 +25,7 @@ from horae.api.routes import (
     occurrences,
     recipients,
     schedules,
+    search,
     system,
     timings,
 )
@@ -71,6 +72,7 @@ def create_app(services: Services) -> FastAPI:
         events,
         clock,
         keys,
+        search,
         system,
     ):
         app.include_router(module.router)

@@ -18,6 +18,7 @@ from horae.commands.ports import Clock, EventStore, Ids, Refs
 from horae.commands.recipients import Recipients
 from horae.commands.schedules import Schedules
 from horae.projections.progress import Progress
+from horae.projections.search.ports import SearchIndex
 
 if TYPE_CHECKING:
     import asyncpg
@@ -100,6 +101,8 @@ class Services:
     real_clock: Clock
     ids: Ids
     refs: Refs
+    #: None: PostgreSQL searches its own read models.
+    search: SearchIndex | None = None
     #: Present on a virtual clock only.
     virtual_time: VirtualTime | None = None
     settings: ApiSettings = field(default_factory=ApiSettings)

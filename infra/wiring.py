@@ -26,6 +26,7 @@ from horae.infra.ids import NewIds
 from horae.infra.lag import LagWatch, cancelled
 from horae.infra.outside import outside_checks
 from horae.infra.readiness import caught_up_check, executor_check, worker_metrics
+from horae.infra.searching import open_search
 from horae.infra.secrets import Refs
 from horae.infra.settings import Settings
 from horae.infra.standing import ReadModelStanding
@@ -88,6 +89,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             real_clock=real_clock,
             ids=ids,
             refs=refs,
+            search=await stack.enter_async_context(open_search(settings, pool)),
             virtual_time=virtual,
             settings=ApiSettings(
                 version=settings.service_version,

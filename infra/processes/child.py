@@ -113,6 +113,8 @@ def main() -> None:
         from horae.infra.processes.api_process import run
     elif kind == "relay":
         from horae.infra.processes.relay_process import run
+    elif kind == "indexer":
+        from horae.infra.processes.indexer_process import run
     else:
         from horae.infra.processes.worker_process import run
     assignment = Assignment.read()
