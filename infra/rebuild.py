@@ -17,7 +17,7 @@ import structlog
 from horae.domain import codec
 from horae.domain.envelope import Recorded
 from horae.projections import schema
-from horae.projections.projector import Projector
+from horae.projections.projector import LOOK_CHANNEL, Projector
 from horae.streams.parking import apply_or_park
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ async def _fill_and_swap(
         await conn.execute(f"ALTER SCHEMA {schema.SCHEMA} RENAME TO {OLD}")
         await conn.execute(f"ALTER SCHEMA {SHADOW} RENAME TO {schema.SCHEMA}")
         await conn.execute("SELECT pg_notify('horae_applied', $1::text)", str(filling.position))
+        await conn.execute("SELECT pg_notify($1, '')", LOOK_CHANNEL)
     return RebuildReport(filling.position, filling.events, filling.parked, tuple(tables))
 
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 PROJECTION = "core"
 #: The row of a feeder that reads the whole log, beside one row per shard.
 WHOLE_LOG = -1
+#: Where feeds hear, by the connection that they write with, that others have changed rows aside from the log.
+LOOK_CHANNEL = "horae_look"
 
 _SQL = statements("projector")
 
@@ -169,7 +171,7 @@ class Projector:
         return Applied(self.position, parked=1)
 
     async def replay(self, conn: Connection, family_id: UUID, events: Sequence[Recorded]) -> Applied:
-        """Apply a family's parked events (all of them, in order) after all; it queues no more.
+        """Apply a family's parked events (all of them, in order) after all; it queues no more, and feeds hear of it.
 
         The other families and the positions stay as they are. Raises as `apply` does for bad data; then nothing
         was written and the family stays parked.
@@ -185,6 +187,7 @@ class Projector:
                 fold.apply(event)
             changes = await write(conn, fold)
             await conn.execute(_SQL["unpark"], family_id, [event.position for event in events])
+            await conn.execute(_SQL["tell_to_look"])
         self._parked.discard(family_id)
         return Applied(self.position, changes, len(events))
 

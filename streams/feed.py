@@ -2,26 +2,25 @@
 
 Place in the flow: log -> *feed* -> projector -> `on_applied` (the dispatcher takes the changes of the due index).
 Trouble with the machine is met with patience, a position that somebody else moved with another look, an event that
-cannot be applied by parking what it shares rows with.
+cannot be applied by parking what it shares rows with. Who changes rows aside from the log (a replay of parked events, a
+rebuild) says so, and the feed looks again at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 import asyncpg
 import structlog
 
 from horae.domain.envelope import Recorded
-from horae.domain.errors import NotFound
-from horae.projections.parked import ParkedEvent, list_parked, parked_of
-from horae.projections.projector import Applied, PositionGap, PositionMoved, Projector
+from horae.projections.projector import LOOK_CHANNEL, Applied, PositionGap, PositionMoved, Projector
 from horae.streams.parking import apply_or_park
 
 if TYPE_CHECKING:
@@ -41,10 +40,6 @@ class Log(Protocol):
 
     def subscribe(self, after: int = 0) -> AbstractAsyncContextManager[AsyncIterator[list[Recorded]]]:
         """Batches of events later than the position, in order, each once; the iteration ends when closed."""
-        ...
-
-    async def load_many(self, streams: Collection[UUID]) -> dict[UUID, list[Recorded]]:
-        """The events of streams."""
         ...
 
 
@@ -80,6 +75,7 @@ class Feed:
         self._projector = projector or Projector()
         self._conn: Connection | None = None
         self._applying = asyncio.Lock()
+        self._looks: set[asyncio.Task[None]] = set()
         self.counts = FeedCounts()
 
     @property
@@ -111,61 +107,52 @@ class Feed:
                 log.warning("feed_interrupted", position=self._projector.position, error=str(error), wait_s=wait_s)
                 await asyncio.sleep(wait_s)
             finally:
+                for look in self._looks:
+                    look.cancel()
                 await self._disconnect()
             self.counts.restarts += 1
 
-    async def replay_parked(self, family: UUID) -> Applied:
-        """Apply a family's parked events after all, all or nothing, while the feed runs.
-
-        Raises `NotFound` when nothing of it is parked, or what the projector still cannot apply.
-        """
-        async with self._applying:
-            conn = await self._connect()
-            try:
-                parked = await parked_of(conn, family)
-                if not parked:
-                    raise NotFound(f"nothing of {family} is parked", field="family", value=str(family))
-                events = await self._load(parked)
-                applied = await self._projector.replay(conn, family, events)
-            finally:
-                await conn.close()
-            log.info("parked_replayed", family=str(family), events=len(events))
-            await self._tell(applied)
-            return applied
-
-    async def list_parked(self) -> list[ParkedEvent]:
-        """Every parked event, by position."""
-        conn = await self._connect()
-        try:
-            return await list_parked(conn)
-        finally:
-            await conn.close()
-
     async def _follow(self) -> None:
-        self._conn = conn = await self._connect()
-        position = await self._projector.load(conn)
-        await self._tell(Applied(position, reset=True))
-        async with self._log.subscribe(position) as batches:
+        async with self._applying:
+            await self._begin()
+        async with self._log.subscribe(self._projector.position) as batches:
             async for batch in batches:
                 async with self._applying:
-                    conn = await self._apply(conn, batch)
+                    await self._apply(batch)
 
-    async def _apply(self, conn: Connection, batch: Sequence[Recorded]) -> Connection:
-        """Apply the batch; where feeders of shards were there before us, what they left. Gives the connection to use.
+    async def _begin(self) -> Connection:
+        """A connection, with positions as they stand; always a new one: the copy may be another, and its row types."""
+        await self._disconnect()
+        self._conn = conn = await self._connect()
+        await conn.add_listener(LOOK_CHANNEL, self._heard)
+        await self._tell(Applied(await self._projector.load(conn), reset=True))
+        return conn
+
+    async def _apply(self, batch: Sequence[Recorded]) -> None:
+        """Apply the batch; where feeders of shards were there before us, what they left.
 
         To subscribe anew would cost more than they may leave us time for: they would be there again.
         """
+        conn = self._conn or await self._begin()
         while True:
             try:
                 async for applied in apply_or_park(self._projector, conn, batch):
                     await self._tell(applied)
-                return conn
+                return
             except PositionMoved:
                 log.info("feed_position_moved", position=self._projector.position)
-                # A new connection: the copy may be another, and its row types with it.
-                await self._disconnect()
-                self._conn = conn = await self._connect()
-                await self._tell(Applied(await self._projector.load(conn), reset=True))
+                conn = await self._begin()
+
+    def _heard(self, *_: Any) -> None:
+        look = asyncio.create_task(self._look_again(), name="feed-look")
+        self._looks.add(look)
+        look.add_done_callback(self._looks.discard)
+
+    async def _look_again(self) -> None:
+        async with self._applying:
+            # Where it is interrupted, the next batch begins anew by itself.
+            with contextlib.suppress(*INTERRUPTED):
+                await self._begin()
 
     async def _tell(self, applied: Applied) -> None:
         if applied.events or applied.parked:
@@ -174,12 +161,6 @@ class Feed:
             self.counts.parked += applied.parked
         for tell in self._on_applied:
             await tell(applied)
-
-    async def _load(self, parked: Sequence[ParkedEvent]) -> list[Recorded]:
-        wanted = {event.position for event in parked}
-        streams = await self._log.load_many({event.stream for event in parked})
-        found = [event for events in streams.values() for event in events if event.position in wanted]
-        return sorted(found, key=lambda event: event.position)
 
     async def _disconnect(self) -> None:
         conn, self._conn = self._conn, None

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 #: What bad data raises: our own folding, the driver's encoding, or PostgreSQL's judgement of a value. Anything else is
 #: the machine's trouble or a fault in the code, and would hit every event alike, so it is never a reason to park one.
-_BAD_DATA = (
+BAD_DATA = (
     ValueError,
     TypeError,
     LookupError,
@@ -52,7 +52,7 @@ async def apply_or_park(
         yield applied
     except (PositionMoved, PositionGap):
         raise
-    except _BAD_DATA as error:
+    except BAD_DATA as error:
         if not batch:
             raise
         if len(batch) == 1:
@@ -65,7 +65,7 @@ async def apply_or_park(
                 position=event.position,
                 event_name=event.body.name,
                 error=describe(error),
-                hint="fix the cause, then replay the family; until then its rows stand still",
+                hint="fix the cause, then `horae parked replay` the family; until then its rows stand still",
             )
             yield await projector.park(conn, event, describe(error), whole_log=reached is None)
             if reached:

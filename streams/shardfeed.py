@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 import structlog
@@ -23,7 +23,7 @@ import structlog
 from horae.domain.envelope import Recorded
 from horae.domain.errors import Unavailable
 from horae.projections.due import ALL_SHARDS
-from horae.projections.projector import Applied, PositionMoved, Projector
+from horae.projections.projector import LOOK_CHANNEL, Applied, PositionMoved, Projector
 from horae.projections.queries import applied_position
 from horae.streams.feed import FIRST_WAIT_S, INTERRUPTED, LONGEST_WAIT_S, OnApplied
 from horae.streams.messages import EventRecord, Mark, Record, Unreadable
@@ -104,6 +104,7 @@ class ShardFeed:
         #: Positions must be loaded, and whoever keeps a copy of the due index must load it again.
         self._stale = True
         self._busy = asyncio.Lock()
+        self._looks: set[asyncio.Task[None]] = set()
         self._complete = 0
         self._last_mark = monotonic()
         self._looked = monotonic() - _LOOK_EVERY_S
@@ -169,6 +170,8 @@ class ShardFeed:
 
     async def close(self) -> None:
         """Let go of the connection; a later call opens another."""
+        for look in self._looks:
+            look.cancel()
         async with self._busy:
             conn, self._conn = self._conn, None
             if conn is not None:
@@ -224,7 +227,7 @@ class ShardFeed:
         """A connection, with positions as they stand."""
         conn, fresh = self._conn, False
         if conn is None or conn.is_closed():
-            conn = self._conn = await self._connect()
+            conn = await self._new_connection()
             self._stale = fresh = True
         if self._stale:
             before = self._projector.copy
@@ -232,11 +235,22 @@ class ShardFeed:
             if self._projector.copy != before and not fresh:
                 # The connection still knows the row types of the copy that is gone.
                 conn.terminate()
-                conn = self._conn = await self._connect()
+                conn = await self._new_connection()
                 await self._projector.load(conn)
             await self._tell(Applied(self._projector.position, reset=True))
             self._stale = False
         return conn
+
+    async def _new_connection(self) -> Connection:
+        self._conn = conn = await self._connect()
+        await conn.add_listener(LOOK_CHANNEL, self._heard)
+        return conn
+
+    def _heard(self, *_: Any) -> None:
+        """Somebody has changed rows aside from the log."""
+        look = asyncio.create_task(self.reset(), name="shard-feed-look")
+        self._looks.add(look)
+        look.add_done_callback(self._looks.discard)
 
     async def _take(self, records: Sequence[Record]) -> None:
         conn = await self._ready()

@@ -26,6 +26,7 @@ GROUPS = {
     "configuring": ("config",),
     "stacking": ("stack",),
     "maintaining": ("migrate", "rebuild"),
+    "parking": ("parked",),
 }
 
 app = typer.Typer(

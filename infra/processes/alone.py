@@ -10,9 +10,11 @@ import contextlib
 import re
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from uuid import UUID
 
 import asyncpg
 from pydantic import SecretStr
@@ -28,6 +30,11 @@ from horae.infra.secrets import master_key
 from horae.infra.setting_sources import SettingsError
 from horae.infra.settings import Settings
 from horae.infra.telemetry import traced
+from horae.projections import schema
+from horae.projections.parked import ParkedEvent, list_parked
+from horae.streams.replaying import replay_parked
+
+T = TypeVar("T")
 
 
 def run_api(settings: Settings) -> int:
@@ -119,9 +126,42 @@ async def issue_tenant_key(
 
 
 async def rebuild_read_models(settings: Settings, *, embedded: bool) -> RebuildReport:
-    """Rebuild, while the service runs or not; an embedded PostgreSQL that does not run is started for the while."""
+    """Rebuild, while the service runs or not."""
+    return await _on_database(settings, rebuild, embedded=embedded)
+
+
+async def parked_events(settings: Settings, *, embedded: bool) -> list[ParkedEvent]:
+    """Every event that could not be applied or queues behind one, by position, while the service runs or not."""
+
+    async def look(dsn: str) -> list[ParkedEvent]:
+        conn = await schema.connect(dsn)
+        try:
+            return await list_parked(conn)
+        finally:
+            await conn.close()
+
+    return await _on_database(settings, look, embedded=embedded)
+
+
+async def replay_family(settings: Settings, family: UUID, *, embedded: bool) -> int:
+    """Apply a family's parked events, while the service runs or not; gives how many. Raises `NotFound`, `Conflict`."""
+    from horae.infra.eventstore import PostgresEventStore
+
+    async def replay(dsn: str) -> int:
+        conn = await schema.connect(dsn)
+        try:
+            async with PostgresEventStore(dsn, readers=1) as store:
+                return await replay_parked(store, conn, family)
+        finally:
+            await conn.close()
+
+    return await _on_database(settings, replay, embedded=embedded)
+
+
+async def _on_database(settings: Settings, work: Callable[[str], Awaitable[T]], *, embedded: bool) -> T:
+    """Work with the owner's URI; an embedded PostgreSQL that does not run is started for the while."""
     if not embedded or not (Installation(settings.data).postgres / "data").exists():
-        return await rebuild(settings.owner_dsn())
+        return await work(settings.owner_dsn())
     installation = Installation(settings.data)
     try:
         installation.lock()
@@ -129,12 +169,12 @@ async def rebuild_read_models(settings: Settings, *, embedded: bool) -> RebuildR
         dsn = dsn_of(installation.postgres)
         if dsn is None:
             raise
-        return await rebuild(dsn)
+        return await work(dsn)
     cluster = Cluster(installation.postgres)
     with contextlib.ExitStack() as stack:
         stack.callback(cluster.stop)
         await asyncio.to_thread(cluster.start)
-        return await rebuild(cluster.dsn())
+        return await work(cluster.dsn())
 
 
 async def _until_it_answers(dsn: str, patience_s: float) -> None:

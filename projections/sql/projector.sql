@@ -149,6 +149,10 @@ SELECT family, position, stream, version, tenant, event, error FROM parked WHERE
 -- Everything that is parked.
 SELECT family, position, stream, version, tenant, event, error FROM parked ORDER BY position;
 
+-- name: tell_to_look
+-- For feeds: rows have changed that they did not write, so what they know must be loaded again.
+SELECT pg_notify('horae_look', '');
+
 -- name: unpark
 -- The events of a family that have been applied.
 DELETE FROM parked WHERE family = $1 AND position = ANY ($2::bigint[]);

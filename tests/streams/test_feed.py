@@ -15,14 +15,16 @@ from horae.domain import codec
 from horae.domain import occurrence as o
 from horae.domain import schedule as s
 from horae.domain.envelope import NewEvent
-from horae.domain.errors import NotFound
+from horae.domain.errors import Conflict, NotFound
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.rebuild import checksums
 from horae.projections import schema
 from horae.projections.fold import Unapplicable
+from horae.projections.parked import list_parked
 from horae.projections.progress import Progress
 from horae.projections.projector import Applied, Projector
 from horae.streams.feed import Feed
+from horae.streams.replaying import replay_parked
 from tests.fixtures.postgres import Database
 from tests.projections.histories import world
 from tests.projections.told import Told
@@ -162,24 +164,27 @@ async def test_a_bad_event_parks_what_shares_its_rows_and_nothing_else(
     async with feeding(store, database.owner_dsn, heard) as feed:
         await heard.until(6)
         assert feed.parked == {bad}
-        assert [(e.position, e.error is not None) for e in await feed.list_parked()] == [
+        assert [(e.position, e.error is not None) for e in await list_parked(conn)] == [
             (2, True),
             (4, False),
             (5, False),
         ]
         assert [row["id"].int for row in await conn.fetch("SELECT id FROM standings ORDER BY id")] == [1, 3, 4]
 
-        with pytest.raises(asyncpg.CheckViolationError):
-            await feed.replay_parked(bad)
-        assert len(await feed.list_parked()) == 3
+        with pytest.raises(Conflict, match="bad"):
+            await replay_parked(store, conn, bad)
+        assert len(await list_parked(conn)) == 3
         await conn.execute("ALTER TABLE schedules DROP CONSTRAINT bad")
-        applied = await feed.replay_parked(bad)
-        assert (applied.events, feed.parked, await feed.list_parked()) == (3, frozenset(), [])
+        assert (await replay_parked(store, conn, bad), await list_parked(conn)) == (3, [])
+        await heard.resets(2)
+        assert feed.parked == frozenset(), "told by the replay, without any further event"
         with pytest.raises(NotFound):
-            await feed.replay_parked(bad)
+            await replay_parked(store, conn, bad)
         told.created(5)
         await append(store, told, 6)
         await heard.until(7)
+    await conn.close()
+    conn = await schema.connect(database.owner_dsn)
     await assert_as_from_scratch(conn, told)
     await conn.close()
 
@@ -204,10 +209,12 @@ async def test_an_event_that_contradicts_the_log_stays_parked(store: PostgresEve
     told.claimed(UUID(int=9))
     told.created(1)
     await append(store, told)
-    async with feeding(store, database.owner_dsn, heard) as feed:
+    conn = await schema.connect(database.owner_dsn)
+    async with feeding(store, database.owner_dsn, heard):
         await heard.until(2)
-        with pytest.raises(Unapplicable, match="is unknown"):
-            await feed.replay_parked(UUID(int=9))
+        with pytest.raises(Conflict, match="is unknown") as refused:
+            await replay_parked(store, conn, UUID(int=9))
+        assert isinstance(refused.value.__cause__, Unapplicable)
     again = Heard()
     async with feeding(store, database.owner_dsn, again) as feed:
         await again.resets(1)
@@ -215,7 +222,8 @@ async def test_an_event_that_contradicts_the_log_stays_parked(store: PostgresEve
         told.ended(UUID(int=9), told.log[0].stream, o.Outcome.DELIVERED)
         await append(store, told, 2)
         await again.until(3)
-        assert [event.error is None for event in await feed.list_parked()] == [False, True]
+        assert [event.error is None for event in await list_parked(conn)] == [False, True]
+    await conn.close()
 
 
 @pytest.mark.covers("LIF-07")
