@@ -20,7 +20,8 @@ from uuid import uuid4
 
 import httpx
 
-from tests.e2e.harness import PATIENCE_S, Service
+from tests.e2e.harness import Service
+from tests.e2e.talking import PATIENCE_S
 
 Event = dict[str, Any]
 

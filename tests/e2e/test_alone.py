@@ -14,7 +14,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.e2e.harness import KEY, PATIENCE_S, Service
+from tests.e2e.harness import Service
+from tests.e2e.talking import KEY, PATIENCE_S
 from tests.fixtures.postgres import Database
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]

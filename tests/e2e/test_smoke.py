@@ -12,9 +12,10 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.e2e.harness import KEY, PATIENCE_S, Service
+from tests.e2e.harness import Service
 from tests.e2e.live import of, running
 from tests.e2e.receiver import Receiver
+from tests.e2e.talking import KEY, PATIENCE_S
 
 # One service for all of them: starting one costs seconds.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e"), pytest.mark.asyncio(loop_scope="module")]

@@ -16,7 +16,8 @@ from uuid import UUID
 
 import aiohttp
 
-from tests.e2e.harness import KEY, Service
+from tests.e2e.harness import Service
+from tests.e2e.talking import KEY
 
 #: Share of schedules that must never be sent twice.
 AT_MOST_ONCE = 0.2
