@@ -52,6 +52,9 @@ demo: setup ## import the examples on a virtual clock, fire what is due, tell th
 
 # By file, so that the tests of one share their services. (loadgroup of pytest-xdist 3.8 does not group under pytest 9.)
 test: lint ## lint, then every test except the long runs
+	@$(BIN)/horae stack check >/dev/null || { \
+		if [ "$$CI" = true ]; then echo "CI=true: the tests on Kafka and Elasticsearch are not skipped here." >&2; exit 1; fi; \
+		echo "Until then the tests on Kafka and Elasticsearch (marked \`stack\`) are skipped." >&2; }
 	@exec $(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not soak"
 
 soak: setup ## the long runs: crash after crash, under load
