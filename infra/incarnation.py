@@ -33,11 +33,12 @@ class Incarnation:
     """One worker's id and locks. Use as an async context manager; then `lead`, `keep`.
 
     When PostgreSQL restarts, the session and its locks are gone: `keep` takes them again under the same id, because the
-    work goes on; it ends only when another worker has become the feeder meanwhile.
+    work goes on; it ends only when another worker has become the feeder meanwhile. With `alone` False nobody leads: all
+    work, each under its own id.
     """
 
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
+    def __init__(self, dsn: str, *, alone: bool = True) -> None:
+        self._dsn, self._alone = dsn, alone
         self._session: asyncpg.Connection[asyncpg.Record] | None = None
         self._ended = asyncio.Event()
         self.id = 0
@@ -84,7 +85,9 @@ class Incarnation:
                 try:
                     session = await self._connect()
                     await self._lock_ourselves(session)
-                    ours = await session.fetchval("SELECT pg_try_advisory_lock($1, $2)", FEEDER_LOCKS, FEEDER)
+                    ours = not self._alone or await session.fetchval(
+                        "SELECT pg_try_advisory_lock($1, $2)", FEEDER_LOCKS, FEEDER
+                    )
                 except _INTERRUPTED:
                     await asyncio.sleep(_RECONNECT_S)
                     continue

@@ -16,7 +16,12 @@ import structlog
 LogFormat = Literal["auto", "json", "console"]
 
 #: Libraries whose own talk at info is noise in a service's log.
-_QUIET = ("asyncio", "aiohttp.access", "httpx", "httpcore", "uvicorn.access", "uvicorn.error", "tzlocal", "dateparser")
+_QUIET = (
+    *("asyncio", "aiohttp.access", "httpx", "httpcore", "uvicorn.access", "uvicorn.error", "tzlocal", "dateparser"),
+    "elastic_transport",
+)
+#: Libraries whose warnings are too.
+_QUIETER = ("asyncpg.pool", "faust", "mode")
 
 #: Never with local variables: they hold keys and people's content.
 _tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
@@ -55,8 +60,11 @@ def configure(level: str, form: LogFormat, process: str) -> None:
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    # It warns with a page of traceback per connection while the server restarts, which our own lines tell in one each.
-    logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
+    # They warn with a page of traceback per connection while a server restarts, which our own lines tell in one each.
+    for name in _QUIETER:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # Says thirty times a second that the cluster is away, as an error each time.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

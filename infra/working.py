@@ -1,6 +1,7 @@
-"""Puts the worker together: store, feed, dispatcher, recovery, auditor and, on a virtual clock, the stepper.
+"""Puts a worker together: store, feed, dispatcher, recovery, auditor and, on a virtual clock, the stepper.
 
-Place in the flow: worker_process -> `open_work` -> streams. What it opens it closes, in reverse order.
+Place in the flow: worker_process -> `open_work` -> streams. What it opens it closes, in reverse order. The parts are
+the same where many workers share the work (`working_stack.py`).
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Collection, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import asyncpg
 from prometheus_client import CollectorRegistry, generate_latest
 
 from horae.commands.occurrences import Occurrences
@@ -29,9 +31,10 @@ from horae.infra.secrets import Refs
 from horae.infra.settings import Settings
 from horae.infra.watchdog import watch_progress
 from horae.projections import schema
+from horae.projections.due import ALL_SHARDS
 from horae.streams.auditor import Auditor, AuditorConfig
 from horae.streams.channels import Channel, Channels
-from horae.streams.dispatcher import Dispatcher, DispatcherConfig, PostgresDueSource
+from horae.streams.dispatcher import Dispatcher, DispatcherConfig, Peers, PostgresDueSource
 from horae.streams.faults import Faults
 from horae.streams.feed import Feed
 from horae.streams.metrics import Metrics
@@ -54,9 +57,74 @@ class Work:
         return [asyncio.create_task(service, name=name) for name, service in self.services]
 
 
+@dataclass(slots=True)
+class Parts:
+    """What every working worker has, whatever feeds it."""
+
+    settings: Settings
+    incarnation: Incarnation
+    dsn: str
+    store: PostgresEventStore
+    pool: asyncpg.Pool[asyncpg.Record]
+    clock: Clock
+    #: The installation's virtual clock, and ours; None on real time.
+    virtual: VirtualClock | None
+    stepped: SteppedClock | None
+    occurrences: Occurrences
+    channels: Channels
+    registry: CollectorRegistry
+    metrics: Metrics
+    source: PostgresDueSource
+    faults: Faults
+
+    def dispatcher(self, shards: Collection[int] = ALL_SHARDS, peers: Peers | None = None) -> Dispatcher:
+        """The dispatcher, which has these shards to begin with."""
+        settings = self.settings
+        return Dispatcher(
+            DispatcherConfig(
+                in_flight=settings.max_concurrent_executions, max_sleep_s=settings.execution_interval_ms / 1000
+            ),
+            self.occurrences,
+            self.clock,
+            self.source,
+            self.channels,
+            self.incarnation.id,
+            metrics=self.metrics,
+            shards=shards,
+            peers=peers,
+            faults=self.faults,
+            may_claim=lambda: self.incarnation.holds,
+        )
+
+    def recovery(self, dispatcher: Dispatcher) -> Recovery:
+        """Takes over what the dead left; any worker may, and several at once do no harm."""
+        return Recovery(
+            RecoveryConfig(),
+            self.pool,
+            Lives(self.pool),
+            self.occurrences,
+            self.incarnation.id,
+            self.metrics,
+            dispatcher.under_way,
+        )
+
+    def auditor(self) -> Auditor:
+        """Compares what should have ended with what did; one is enough."""
+        return Auditor(AuditorConfig(), self.pool, self.store, self.clock, self.metrics, self.settings.default_zone)
+
+    def connect(self) -> Awaitable[schema.Connection]:
+        """A connection to the read models."""
+        return schema.connect(self.dsn)
+
+    def beat(self, applied: int, dispatcher: Dispatcher, shards: Collection[int] = ()) -> Beat:
+        """How we stand at this moment."""
+        text = generate_latest(self.registry).decode()
+        return Beat(applied, dispatcher.in_flight, dispatcher.queue_size, text, shards)
+
+
 @asynccontextmanager
-async def open_work(settings: Settings, incarnation: Incarnation) -> AsyncIterator[Work]:
-    """Everything that the one working worker does. `settings` have the owner's DSN and the master key."""
+async def open_parts(settings: Settings, incarnation: Incarnation) -> AsyncIterator[Parts]:
+    """Open them. `settings` have the owner's DSN and the master key."""
     assert settings.encryption_key is not None
     dsn = settings.owner_dsn()
     async with AsyncExitStack() as stack:
@@ -77,7 +145,6 @@ async def open_work(settings: Settings, incarnation: Incarnation) -> AsyncIterat
         pool = await schema.create_pool(dsn, min_size=2, max_size=max(4, settings.postgres_max_connections // 10))
         stack.push_async_callback(pool.close)
         refs = Refs(bytes.fromhex(settings.encryption_key.get_secret_value()))
-        occurrences = Occurrences(store, clock, NewIds(), settings.default_zone, metrics.count_ended)
         channels = Channels(
             log=LogChannel(settings.data),
             webhook=WebhookChannel(
@@ -86,44 +153,41 @@ async def open_work(settings: Settings, incarnation: Incarnation) -> AsyncIterat
             kafka=_kafka_channel(settings),
         )
         stack.push_async_callback(channels.aclose)
-        registry = CollectorRegistry()
-        metrics = Metrics(registry)
-        source = PostgresDueSource(pool)
-        dispatcher = Dispatcher(
-            DispatcherConfig(
-                in_flight=settings.max_concurrent_executions, max_sleep_s=settings.execution_interval_ms / 1000
-            ),
-            occurrences,
+        yield Parts(
+            settings,
+            incarnation,
+            dsn,
+            store,
+            pool,
             clock,
-            source,
+            virtual,
+            stepped,
+            Occurrences(store, clock, NewIds(), settings.default_zone, metrics.count_ended),
             channels,
-            incarnation.id,
-            metrics=metrics,
-            faults=Faults.from_environment(os.environ),
-            may_claim=lambda: incarnation.holds,
+            registry,
+            metrics,
+            PostgresDueSource(pool),
+            Faults.from_environment(os.environ),
         )
 
+
+@asynccontextmanager
+async def open_work(settings: Settings, incarnation: Incarnation) -> AsyncIterator[Work]:
+    """Everything that the one working worker does: the whole log, every shard, and virtual time if that is asked."""
+    async with open_parts(settings, incarnation) as parts:
+        dispatcher, store = parts.dispatcher(), parts.store
         applying = Applying()
-        feed = Feed(store, lambda: schema.connect(dsn), [dispatcher.on_applied, applying.on_applied])
-        metrics.feeds.watch("log", feed)
-
-        def measure() -> Beat:
-            text = generate_latest(registry).decode()
-            return Beat(feed.position, dispatcher.in_flight, dispatcher.queue_size, text)
-
+        feed = Feed(store, parts.connect, [dispatcher.on_applied, applying.on_applied])
+        parts.metrics.feeds.watch("log", feed)
         work = Work()
-        work.add("dispatcher", _run_and_stop(dispatcher))
-        if virtual is not None and stepped is not None:
-            stepper = Stepper(virtual, stepped, dispatcher, source, applying, store.head)
+        work.add("dispatcher", dispatch(dispatcher))
+        if parts.virtual is not None and parts.stepped is not None:
+            stepper = Stepper(parts.virtual, parts.stepped, dispatcher, parts.source, applying, store.head)
             work.add("stepper", stepper.run())
-        recovery = Recovery(
-            RecoveryConfig(), pool, Lives(pool), occurrences, incarnation.id, metrics, dispatcher.under_way
-        )
-        work.add("recovery", recovery.run())
-        auditor = Auditor(AuditorConfig(), pool, store, clock, metrics, settings.default_zone)
-        work.add("auditor", auditor.run())
+        work.add("recovery", parts.recovery(dispatcher).run())
+        work.add("auditor", parts.auditor().run())
         work.add("feed", feed.run())
-        work.add("heartbeat", beat_on(pool, incarnation.id, measure))
+        work.add("heartbeat", beat_on(parts.pool, incarnation.id, lambda: parts.beat(feed.position, dispatcher)))
         work.add("progress", watch_progress(lambda: feed.position, store.head, settings.health_check_interval_s))
         yield work
 
@@ -138,7 +202,7 @@ def _kafka_channel(settings: Settings) -> Channel | None:
     return KafkaChannel(settings.kafka_brokers, topics, prefix=settings.kafka_topic_prefix)
 
 
-async def _run_and_stop(dispatcher: Dispatcher) -> None:
+async def dispatch(dispatcher: Dispatcher) -> None:
     """Dispatch until cancelled; then let what is under way end, within the dispatcher's own bound."""
     running = asyncio.create_task(dispatcher.run(), name="dispatcher-loop")
     try:

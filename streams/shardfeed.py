@@ -164,7 +164,7 @@ class ShardFeed:
             head = min(upto, await self._log.head())
             behind = {shard: head for shard in shards if self.at(shard) < head}
             if behind:
-                await self._heal(conn, behind)
+                await self._heal(conn, behind, asked=True)
 
         await self._patiently(heal)
 
@@ -293,15 +293,15 @@ class ShardFeed:
                 plan.events.append(event)
         return plan
 
-    async def _heal(self, conn: Connection, gaps: Mapping[int, int]) -> None:
-        """Apply from the store what is missing in these shards, all of them in one walk."""
+    async def _heal(self, conn: Connection, gaps: Mapping[int, int], *, asked: bool = False) -> None:
+        """Apply from the store what is missing in these shards, all of them in one walk. `asked`: nothing was lost."""
         after, upto = min(self.at(shard) for shard in gaps), max(gaps.values())
-        log.info("shard_feed_healing", shards=sorted(gaps), after=after, upto=upto)
+        (log.debug if asked else log.info)("shard_feed_healing", shards=sorted(gaps), after=after, upto=upto)
         while after < upto:
             page = await self._log.shard_events(gaps.keys(), after, upto, _PORTION)
             after = page[-1].position if len(page) == _PORTION else upto
             await self._apply(conn, page, dict.fromkeys(gaps, after))
-        self.counts.gaps_healed += len(gaps)
+        self.counts.gaps_healed += 0 if asked else len(gaps)
 
     async def _apply(self, conn: Connection, events: Sequence[Recorded], reached: Mapping[int, int]) -> None:
         for begin in range(0, max(1, len(events)), _PORTION):

@@ -44,7 +44,7 @@ def run(
     host: str | None = _Host,
     data: Path | None = _Data,
     api_key: str | None = typer.Option(None, "--api-key", help="Install this key for the tenant `default`."),
-    profile: str | None = typer.Option(None, "--profile", help="`embedded`: everything on this machine."),
+    profile: str | None = typer.Option(None, "--profile", help="`embedded` (the default), or `stack`: through Kafka."),
     clock: str | None = _Clock,
     workers: int | None = typer.Option(None, "--workers", help="Worker processes. Default: 2"),
     allow_private_targets: bool | None = _Private,
@@ -68,7 +68,10 @@ def run(
 
     if sys.stdout.isatty():
         errors.print("Starting Horae ...")
-    asyncio.run(Supervisor(loaded.settings, announce, began=BEGAN).run())
+    # An address that somebody gave is of a cluster that runs already.
+    own_kafka = loaded.origins["kafka_brokers"].kind == "default"
+    supervisor = Supervisor(loaded.settings, announce, began=BEGAN, own_kafka=own_kafka, say=errors.print)
+    asyncio.run(supervisor.run())
 
 
 def api(

@@ -60,7 +60,8 @@ class Road:
             await self._until_there()
             began = loop.time()
             app = self._make()
-            app.on_rebalance_complete.connect(self._rearranged)
+            rearranged: Any = self._rearranged
+            app.on_rebalance_complete.connect(rearranged)
             starting = asyncio.create_task(app.start(), name="faust")
             try:
                 await self._until_crashed(app, starting)
@@ -109,12 +110,14 @@ class Road:
         finally:
             crashed.cancel()
 
-    async def _rearranged(self, app: Any, **_: Any) -> None:
+    async def _rearranged(self, app: Any, *_: Any, **__: Any) -> None:
         self.rebalances += 1
         self.joined = True
         consumer = app.consumer
         mine = [tp.partition for tp in consumer.assignment() if tp.topic == self._topic]
-        count = consumer.topic_partitions(self._topic) or (max(mine, default=0) + 1)
+        # The coordinator's own count may be older than the assignment.
+        known = consumer._thread._ensure_consumer().partitions_for_topic(self._topic) or ()
+        count = max(len(known), max(mine, default=0) + 1)
         _log.info("partitions_assigned", topic=self._topic, partitions=sorted(mine), of=count)
         await self._on_partitions(Partitions(frozenset(mine), count))
 

@@ -14,6 +14,8 @@ import signal
 import sys
 import threading
 
+from horae.infra.stopping import stop_requested as stop_requested
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -36,15 +38,6 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
-
-
-def stop_requested() -> asyncio.Event:
-    """An event that SIGTERM or SIGINT sets; the running loop handles both from now on."""
-    event = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, event.set)
-    return event
 
 
 async def run_until(stop: asyncio.Event, *work: asyncio.Task[None]) -> None:

@@ -1,8 +1,8 @@
 """`horae run`: PostgreSQL, API and workers as children of one foreground process, started and stopped in order.
 
-Place in the flow: CLI -> *here* -> `Cluster`, `prepare` and `Child`ren. Whatever dies is started again; what we
-acknowledged survives that, because it is in the log. When we die ourselves, by whatever means, none of them outlives
-us.
+Place in the flow: CLI -> *here* -> `Cluster`, `prepare` and `Child`ren; in the stack profile also `Servers`, a relay
+and an indexer. Whatever dies is started again; what we acknowledged survives that, because it is in the log. When we
+die ourselves, by whatever means, none of them outlives us.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -23,6 +23,7 @@ from horae.infra.processes.installation import Installation, listen
 from horae.infra.processes.lifeline import run_until, stop_requested
 from horae.infra.processes.preparation import prepare
 from horae.infra.processes.probe import until_ready
+from horae.infra.processes.servers import Servers
 from horae.infra.secrets import master_key
 from horae.infra.settings import Settings
 
@@ -31,6 +32,9 @@ _WORKER_STOP_S = 8.0
 _POSTGRES_STOP_S = 10.0
 _POSTGRES_BACKOFF_S = 0.2
 _POSTGRES_LONGEST_BACKOFF_S = 10.0
+
+#: What the stack profile has beside API and workers: who publishes the log, and who keeps search up to date.
+_FOLLOWERS = ("relay", "indexer")
 
 _log = structlog.get_logger(__name__)
 
@@ -51,20 +55,31 @@ class Started:
 class Supervisor:
     """One run of one installation. `announce` is called once, when `/readyz` answers 200."""
 
-    def __init__(self, settings: Settings, announce: Callable[[Started], None], *, began: float | None = None) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        announce: Callable[[Started], None],
+        *,
+        began: float | None = None,
+        own_kafka: bool = True,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`own_kafka`: the stack profile's cluster is ours to run; `say` is told what a start takes its time for."""
+        self._settings, self._own_kafka, self._say = settings, own_kafka, say
         self._announce = announce
         self._began = time.monotonic() if began is None else began
         self._installation = Installation(settings.data)
         self._cluster = Cluster(self._installation.postgres)
         self._port_used = 0
+        self._servers: Servers | None = None
+        self._children: list[Child] = []
         #: Set when the database is ready for the children.
         self._prepared = asyncio.Event()
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT.
 
-        Raises `InUseError`, `SettingsError`, `ClusterError` or `MigrationError` when it cannot start.
+        Raises `InUseError`, `SettingsError`, `ClusterError`, `StackError` or `MigrationError` when it cannot start.
         """
         stop = stop_requested()
         settings, installation = self._settings, self._installation
@@ -78,6 +93,9 @@ class Supervisor:
             self._settings = settings.model_copy(
                 update={"data": installation.folder, "encryption_key": SecretStr(key.hex())}
             )
+            self._servers = Servers(
+                self._settings, installation.folder, self._restart_children, self._say, own_kafka=self._own_kafka
+            )
             started = Started(self._url(), api_key, first_start, 0.0, self._settings, installation)
             try:
                 await self._supervise(stop, listener.fileno(), started)
@@ -86,21 +104,35 @@ class Supervisor:
         _log.info("stopped")
 
     async def _supervise(self, stop: asyncio.Event, listen_fd: int, started: Started) -> None:
-        async def assignment(listen_fd: int | None) -> Assignment:
+        servers = self._servers
+        assert servers is not None
+
+        async def assignment(listen_fd: int | None = None) -> Assignment:
+            await servers.up()
             await self._prepared.wait()
-            return Assignment(self._with_dsns(), listen_fd)
+            return Assignment(self._complete(), listen_fd)
 
         api = Child("api", lambda: assignment(listen_fd), _API_STOP_S, listen_fd)
-        # One works; the others have imported and connected, and take over when its lock is free.
-        workers = [Child("worker", lambda: assignment(None), _WORKER_STOP_S) for _ in range(self._settings.workers)]
+        # Embedded one works; the others have imported and connected, and take over when its lock is free.
+        workers = [Child("worker", assignment, _WORKER_STOP_S) for _ in range(self._settings.workers)]
+        followers = [
+            Child(kind, assignment, _WORKER_STOP_S) for kind in _FOLLOWERS if self._settings.profile == "stack"
+        ]
+        self._children = [api, *workers, *followers]
         # Stopped in this order: no new requests, then no new work, then nothing to work on.
         await run_until(
             stop,
             asyncio.create_task(self._announce_when_ready(started), name="announce"),
             asyncio.create_task(api.run(), name="keep-api"),
-            *(asyncio.create_task(worker.run(), name="keep-worker") for worker in workers),
-            asyncio.create_task(self._keep_cluster(started.api_key, [api, *workers]), name="keep-postgres"),
+            asyncio.create_task(_all(workers), name="keep-workers"),
+            asyncio.create_task(_all(followers), name="keep-followers"),
+            asyncio.create_task(servers.run(), name="keep-servers"),
+            asyncio.create_task(self._keep_cluster(started.api_key), name="keep-postgres"),
         )
+
+    def _restart_children(self) -> None:
+        for child in self._children:
+            child.restart()
 
     async def _announce_when_ready(self, started: Started) -> None:
         await self._prepared.wait()
@@ -130,7 +162,7 @@ class Supervisor:
                 await asyncio.wait({starting}, timeout=0.1)
             starting.exception()  # looked at, so that nobody warns about it
 
-    async def _keep_cluster(self, api_key: str, clients: list[Child]) -> None:
+    async def _keep_cluster(self, api_key: str) -> None:
         """Start the server, and again whenever it ends; clients reconnect by themselves unless its port changed."""
         await self._start_cluster()
         self._port_used = self._cluster.port
@@ -151,10 +183,13 @@ class Supervisor:
             _log.info("postgres_started", pid=self._cluster.pid)
             if self._cluster.port != self._port_used:
                 self._port_used = self._cluster.port
-                for client in clients:
-                    client.restart()
+                self._restart_children()
 
     # --- what children are told ---
+
+    def _complete(self) -> Settings:
+        assert self._servers is not None
+        return self._with_dsns().model_copy(update=self._servers.addresses())
 
     def _with_dsns(self) -> Settings:
         return self._settings.model_copy(
@@ -168,3 +203,19 @@ class Supervisor:
         host = self._settings.host
         shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::", "::1") else host  # noqa: S104
         return f"http://{shown}:{self._settings.port}"
+
+
+async def _all(children: Sequence[Child]) -> None:
+    """Keep them all until cancelled; then end them side by side."""
+    keeping = [asyncio.create_task(child.run(), name=f"keep-{child.kind}") for child in children]
+    try:
+        if keeping:
+            await asyncio.wait(keeping, return_when=asyncio.FIRST_COMPLETED)
+            for task in keeping:
+                if task.done():
+                    task.result()
+        await asyncio.Event().wait()
+    finally:
+        for task in keeping:
+            task.cancel()
+        await asyncio.gather(*keeping, return_exceptions=True)

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from horae.infra.postgres import ClusterError
-from horae.infra.processes.lifeline import stop_requested
 from horae.infra.stack.identity import ProcessIdentity
 from horae.infra.stack.java import StackError
 from horae.infra.stack.local import LocalStack
+from horae.infra.stopping import stop_requested
 
 
 async def keep(folder: Path, ready: Callable[[], None]) -> None:
