@@ -265,6 +265,7 @@ class Indexer:
 
     async def _catch_up(self) -> None:
         await self._ready()
+        await self._look_where_all_are()
         if self._monotonic() - self._last_mark > self._config.silence_s:
             head = await self._store.head()
             self._wanted = {shard: max(head, self._wanted.get(shard, 0)) for shard in ALL_SHARDS}
@@ -304,6 +305,18 @@ class Indexer:
         async with self._pool.acquire() as conn:
             self._stored = await positions.load(conn)
         self._at = dict(self._stored)
+
+    async def _look_where_all_are(self) -> None:
+        """Other indexers may be further; and somebody may have set a shard back, to be indexed again."""
+        known = self._stored
+        async with self._pool.acquire() as conn:
+            self._stored = found = await positions.load(conn)
+        for shard, position in found.items():
+            if known is not None and position < known[shard]:
+                self._wanted[shard] = max(self._at[shard], self._wanted.get(shard, 0))
+                self._at[shard] = position
+            else:
+                self._at[shard] = max(position, self._at[shard])
 
     async def _index(self, events: Sequence[Recorded], reached: Mapping[int, int]) -> None:
         """Index what these events touched; then the shards are there."""

@@ -16,6 +16,7 @@ from horae.domain.envelope import Recorded
 from horae.domain.errors import Conflict, NotFound
 from horae.projections.parked import ParkedEvent, parked_of
 from horae.projections.projector import PositionMoved, Projector
+from horae.projections.search import positions
 from horae.streams.parking import BAD_DATA, describe
 
 if TYPE_CHECKING:
@@ -62,6 +63,11 @@ async def replay_parked(store: ReplayedLog, conn: Connection, family: UUID) -> i
                 value=str(family),
                 hint="Mend the cause, which is a newer version of Horae in most cases, then replay it again.",
             ) from error
+        # Search passed them by: no record will tell of these rows.
+        before: dict[int, int] = {}
+        for event in reversed(events):
+            before[event.meta.shard] = event.position - 1
+        await positions.rewind(conn, before)
         log.info("parked_replayed", family=str(family), events=len(events))
         return len(events)
 

@@ -20,6 +20,7 @@ GROUPS = {
     "running": ("run", "api", "worker"),
     "relaying": ("relay", "asyncapi"),
     "schedules": ("list", "explain", "schedule"),
+    "searching": ("search", "indexer"),
     "previewing": ("preview",),
     "importing": ("import",),
     "keys": ("keys",),

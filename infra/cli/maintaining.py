@@ -10,7 +10,7 @@ import typer
 
 from horae.infra import logging
 from horae.infra.cli.output import say, show_json, table
-from horae.infra.settings import load
+from horae.infra.settings import Settings, load
 
 
 def register(app: typer.Typer) -> None:
@@ -43,11 +43,15 @@ def migrate(
 def rebuild(
     dsn: str | None = typer.Option(None, "--dsn", help="Owner's connection URI; else the POSTGRES_ settings."),
     data: Path | None = typer.Option(None, "--data", help="Data folder of an embedded installation."),
+    search: bool = typer.Option(False, "--search", help="The search index in Elasticsearch, from the read models."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Replay the whole log into a shadow copy of the read models, compare the two, and swap them."""
     loaded = load({"dsn": dsn, "data": data})
     logging.configure(loaded.settings.log_level, loaded.settings.log_format, "rebuild")
+    if search:
+        _rebuild_search(loaded.settings, as_json=as_json)
+        return
     from horae.infra.processes.alone import rebuild_read_models
 
     report = asyncio.run(rebuild_read_models(loaded.settings, embedded=dsn is None))
@@ -59,3 +63,20 @@ def rebuild(
     table(("table", "rows", "against the live copy"), [(t.table, t.rows, words[t.same]) for t in report.tables])
     if report.parked:
         say(f"{report.parked} events could not be applied; the log says which and why.", "yellow")
+
+
+def _rebuild_search(settings: Settings, *, as_json: bool) -> None:
+    from horae.infra.processes.reindexing import rebuild_search
+
+    compared = asyncio.run(rebuild_search(settings))
+    if as_json:
+        show_json([{**dataclasses.asdict(each), "same": each.same} for each in compared])
+    else:
+        words = {True: "the same", False: "DIFFER"}
+        rows = [
+            (c.index, c.rows.documents, f"{c.rows.sum:016x}", f"{c.indexed.sum:016x}", c.moving, words[c.same])
+            for c in compared
+        ]
+        table(("index", "documents", "sum of the rows", "sum of the index", "changed meanwhile", "they are"), rows)
+    if not all(each.same for each in compared):
+        raise typer.Exit(1)

@@ -84,6 +84,16 @@ def run_relay(settings: Settings) -> int:
         return run(Assignment(complete))
 
 
+def run_indexer(settings: Settings) -> int:
+    """Prepare the database, then index into Elasticsearch until SIGTERM. Gives the exit code."""
+    complete = _with_key(settings)
+    asyncio.run(prepare(complete, None))
+    from horae.infra.processes.indexer_process import run
+
+    with traced(settings, "indexer"):
+        return run(Assignment(complete))
+
+
 #: What a tenant may be called: it appears in logs, metrics and derived secrets.
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _APPLIED_WITHIN_S = 10.0

@@ -43,6 +43,17 @@ async def move(conn: Connection, moves: Mapping[int, tuple[int, int]]) -> None:
             raise PositionMoved
 
 
+async def rewind(conn: Connection, before: Mapping[int, int]) -> None:
+    """Shard -> position behind which everything is to be indexed again: its rows were changed after the fact."""
+    await conn.execute(
+        "UPDATE sys.search_positions AS p SET position = n.position "
+        "FROM unnest($1::smallint[], $2::bigint[]) AS n (shard, position) "
+        "WHERE p.shard = n.shard AND p.position > n.position",
+        list(before),
+        list(before.values()),
+    )
+
+
 async def applied(conn: Connection) -> dict[int, int]:
     """Shard -> position up to which its events are in the read models."""
     found = {row["shard"]: row["position"] for row in await conn.fetch(_APPLIED)}

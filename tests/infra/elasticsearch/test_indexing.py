@@ -21,6 +21,7 @@ from horae.infra.elasticsearch.reindex import Comparison, Reindex, ReindexRunnin
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.stack import ElasticsearchServer
 from horae.projections import schema
+from horae.projections.search import positions
 from horae.projections.search.ports import KINDS, Query
 from horae.streams.indexing import Indexer, IndexerConfig
 from tests.fixtures.postgres import Database
@@ -212,6 +213,20 @@ async def test_a_lost_index_is_filled_again(open_stage: StageMaker) -> None:
         assert stage.indexer.counts.filled == 2
         await stage.is_complete()
         assert len(await stage.search.indices.names()) == 3
+
+
+async def test_a_shard_that_was_set_back_is_indexed_again(open_stage: StageMaker) -> None:
+    """Whoever changes rows after the fact (a replay of what was parked) says so, and search follows."""
+    told = history(events=60)
+    async with open_stage(told) as stage:
+        await append(stage.store, told)
+        assert await stage.indexer.run_once()
+        async with stage.pool.acquire() as conn:
+            await positions.rewind(conn, {told.log[-1].meta.shard: told.log[-1].position - 1})
+        assert await stage.indexer.run_once()
+        assert (stage.indexer.counts.events, stage.indexer.counts.documents >= 1) == (1, True)
+        assert stage.indexer.position == len(told.log)
+        await stage.is_complete()
 
 
 async def test_a_change_reaches_the_occurrences_too(open_stage: StageMaker) -> None:
