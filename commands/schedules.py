@@ -26,6 +26,7 @@ from horae.domain.draft import Patch, check_fields, check_reason
 from horae.domain.envelope import NewEvent, Recorded
 from horae.domain.errors import Unavailable
 from horae.domain.ids import shard_of
+from horae.domain.request import RequestAnswered, request_stream
 
 Decision = tuple[s.Command, Mapping[UUID, int]]
 Decider = Callable[[s.Schedule, t.Context], Awaitable[Decision]]
@@ -161,25 +162,49 @@ class Schedules(Creation, ScheduleHistory):
     async def _ask(
         self, call: Call, operation: str, schedule: UUID, decider: Decider, *, dry_run: bool = False
     ) -> Answer[s.Schedule]:
+        key = call.idempotency_key
+        note = None if key is None else request_stream(call.tenant, operation, schedule, key)
+
         async def attempt() -> Answer[s.Schedule]:
+            # What was noted is read first, so that the schedule is at least at the version that the note names.
+            noted = await self._store.scoped(call.tenant).load(note) if note is not None else []
             events = await load_schedule(self._store, call.tenant, schedule)
-            repeat = find_repeat(call, operation, schedule, events)
+            repeat = find_repeat(call, operation, schedule, [*noted, *events])
             if repeat is not None:
-                return answer_of(schedule, events[: repeat.version], replayed=True)
+                version = repeat.body.version if isinstance(repeat.body, RequestAnswered) else repeat.version
+                return answer_of(schedule, events[:version], replayed=True)
             state = fold_schedule(schedule, events)
             context = await self._context(call.tenant, schedule, state.personal.recipient, state.timing)
             command, expects = await decider(state, replace(context, exceptions=state.exceptions))
             bodies = s.decide(command, state)
             new = self._events(call, operation, state, bodies, context.now)
             if not new:
+                if note is not None and not dry_run:
+                    await self._note(call, operation, note, state, context.now)
                 return await self._with_next(call, answer_of(schedule, events))
-            position = events[-1].position if dry_run else await self._store.append(new, expects)
+            # The same request at the same time may find that there is nothing to be done: one of the two is the first.
+            fences = expects if note is None else {**expects, note: 0}
+            position = events[-1].position if dry_run else await self._store.append(new, fences)
             stored = [Recorded(schedule, event.version, event.meta, event.body, position) for event in new]
             answer = answer_of(schedule, [*events, *stored])
             stays = not dry_run and getattr(bodies[-1], "next_unchanged", False)
             return await self._with_next(call, answer) if stays else answer
 
         return await until_no_conflict(attempt)
+
+    async def _note(self, call: Call, operation: str, note: UUID, state: s.Schedule, now: datetime) -> None:
+        """Keep that this request changed nothing: its repeat must not either, whatever has come between."""
+        body = RequestAnswered(
+            schedule_id=state.id, operation=operation, version=state.version, request_digest=call.digest
+        )
+        meta = meta_of(
+            call,
+            event_id=event_id_for(call, self._ids, operation, state.id),
+            shard=shard_of(call.tenant, state.personal.recipient),
+            now=now,
+            correlation_id=state.id,
+        )
+        await self._store.append([NewEvent(note, 1, meta, body)], {state.id: state.version})
 
     def _events(
         self, call: Call, operation: str, state: s.Schedule, bodies: Sequence[s.ScheduleEvent], now: datetime

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from horae.domain import audit, key, occurrence, recipient, schedule
+from horae.domain import audit, key, occurrence, recipient, request, schedule
 from horae.domain.envelope import Event, Meta, NewEvent, Recorded
 
 #: Every event that there is.
@@ -40,6 +40,7 @@ EVENTS: tuple[type[Event], ...] = (
     key.KeyRotated,
     key.KeyRevoked,
     audit.SlotSilent,
+    request.RequestAnswered,
 )
 
 #: Old stored name -> the function that turns its body into the next version's, and that version's name.

@@ -61,6 +61,20 @@ async def test_pause_and_resume(world: World) -> None:
     assert (await world.get(path))["status"] == "pending"
 
 
+async def test_a_repeat_of_what_changed_nothing_changes_nothing(world: World) -> None:
+    """A pause of what is paused, repeated after a resume: the first answer, and it goes on."""
+    created = await world.create()
+    path, key = f"/v1/schedules/{created['id']}", {"Idempotency-Key": "p"}
+    await world.client.post(f"{path}/pause")
+    first = await world.client.post(f"{path}/pause", headers=key)
+    await world.client.post(f"{path}/resume")
+    again = await world.client.post(f"{path}/pause", headers=key)
+    assert (first.status_code, again.json()) == (200, {**first.json(), "replayed": True})
+    assert (await world.get(path))["status"] == "pending"
+    other = await world.client.post(f"{path}/pause", json={"reason": "another"}, headers=key)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
+
+
 async def test_two_triggers_in_one_second_are_two(world: World) -> None:
     """Each trigger is an occurrence of its own, a repeat under its key is not; the cadence stays."""
     created = await world.create()

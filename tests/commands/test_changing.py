@@ -258,6 +258,48 @@ async def test_a_repeated_command_gets_its_first_answer_whatever_came_after() ->
         await stage.schedules.pause(call("k", "other"), schedule)
 
 
+async def test_a_repeated_command_that_changed_nothing_still_changes_nothing() -> None:
+    """A pause of what is paused, repeated after a resume, gets its first answer; with another body it is refused."""
+    stage = Stage()
+    schedule, _ = await series(stage)
+    await stage.schedules.pause(call(), schedule)
+    first = await stage.schedules.pause(call("k", "d"), schedule)
+    assert (first.version, first.replayed) == (2, False)
+    assert (await stage.schedules.get(TENANT, schedule)).version == 2, "the schedule itself is as it was"
+    await stage.schedules.resume(call(), schedule)
+    for _ in range(2):
+        again = await stage.schedules.pause(call("k", "d"), schedule)
+        assert (again.version, again.state, again.replayed) == (2, first.state, True)
+    assert (await stage.schedules.get(TENANT, schedule)).state.status is s.Status.ACTIVE
+    with pytest.raises(IdempotencyMismatch):
+        await stage.schedules.pause(call("k", "other"), schedule)
+
+
+async def test_a_repeat_is_answered_even_where_the_command_would_be_refused_by_now() -> None:
+    """Skipping what was skipped already; since then the slot was put back and has fired."""
+    stage = Stage()
+    schedule, days = await series(stage)
+    await stage.schedules.skip(call(), schedule, days[0].slot)
+    stage.model.pointers[schedule] = days[1]
+    first = await stage.schedules.skip(call("k", "d"), schedule, days[0].slot)
+    await stage.schedules.unskip(call(), schedule, days[0].slot)
+    with pytest.raises(AlreadyClaimed):
+        await stage.schedules.skip(call("another", "d"), schedule, days[0].slot)
+    again = await stage.schedules.skip(call("k", "d"), schedule, days[0].slot)
+    assert (again.version, again.state.exceptions) == (first.version, frozenset({days[0].slot}))
+
+
+async def test_without_a_key_or_in_a_dry_run_nothing_is_noted() -> None:
+    """Only a request that can be repeated leaves a trace."""
+    stage = Stage()
+    schedule, _ = await series(stage)
+    await stage.schedules.pause(call(), schedule)
+    before = await stage.store.head()
+    await stage.schedules.pause(call(), schedule)
+    await stage.schedules.change(call("k", "d"), schedule, Patch(priority=2), dry_run=True)
+    assert await stage.store.head() == before
+
+
 async def test_the_same_key_for_another_operation_is_another_request() -> None:
     """Clients need not keep keys apart between endpoints."""
     stage = Stage()

@@ -9,6 +9,7 @@ from horae.domain import audit as a
 from horae.domain import key as k
 from horae.domain import occurrence as o
 from horae.domain import recipient as r
+from horae.domain import request as q
 from horae.domain import schedule as s
 from horae.domain import timing as t
 from horae.domain.delivery import Delivery, Failure, Mode, Retry, Strategy
@@ -174,6 +175,7 @@ SAMPLES: tuple[Event, ...] = (
     k.KeyRotated(successor=OTHER, expires_at=AT),
     k.KeyRevoked(reason="leaked"),
     a.SlotSilent(schedule_id=STREAM, occurrence_id=OTHER, slot=SLOT, due_at=AT, state="overdue"),
+    q.RequestAnswered(schedule_id=STREAM, operation="pause", version=2, request_digest="d1"),
 )
 
 _RESOLVED = t.Resolved(local=SLOT.local, fold=1, zone="Europe/Berlin", zone_source="recipient")
