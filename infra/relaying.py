@@ -49,6 +49,8 @@ class RelaySeat:
         self._dsn = dsn
         self._session: asyncpg.Connection[asyncpg.Record] | None = None
         self._ended = asyncio.Event()
+        # A session answers one question at a time, and refuses a second one meanwhile.
+        self._asking = asyncio.Lock()
         #: Which life of a relay process this is.
         self.incarnation = 0
 
@@ -83,7 +85,8 @@ class RelaySeat:
                 await asyncio.wait_for(self._ended.wait(), _CHECK_S)
                 return
             try:
-                await session.execute("SELECT 1", timeout=_CHECK_S)
+                async with self._asking:
+                    await session.execute("SELECT 1", timeout=_CHECK_S)
             except _INTERRUPTED:
                 session.terminate()
                 return
@@ -108,7 +111,8 @@ class RelaySeat:
         if session is None:
             raise Deposed("there is no session")
         try:
-            row = await session.fetchrow(query, *args, timeout=_ANSWER_S)
+            async with self._asking:
+                row = await session.fetchrow(query, *args, timeout=_ANSWER_S)
         except _INTERRUPTED as error:
             raise Deposed(f"the session is gone: {error}") from error
         if row is None:
