@@ -75,7 +75,7 @@ class PostgresSearch:
     async def suggest(self, tenant: str, prefix: str, kind: Kind = "schedule") -> list[Count]:
         """See `SearchIndex.suggest`."""
         given = parse(prefix)
-        words = list(words_of(prefix))
+        words = words_of(prefix)
         if not words or prefix[-1:].isspace():
             return []
         before = parse(" ".join(prefix.split()[:-1])) if len(prefix.split()) > 1 else ()

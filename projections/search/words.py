@@ -12,9 +12,8 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from horae.domain.errors import Invalid
 
@@ -32,6 +31,7 @@ MARK, END_MARK = "<mark>", "</mark>"
 
 _ALONE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
 _WORD = re.compile(rf"[{_ALONE}]|[^\W_{_ALONE}]+")
+_PLAIN_WORD = re.compile(r"[a-z0-9]+")
 _PART = re.compile(r'(?P<not>-)?(?:"(?P<phrase>[^"]*)"(?P<end>"?)|(?P<word>[^\s"]+))')
 
 #: Around the first hit of a fragment.
@@ -57,24 +57,25 @@ def fold(word: str) -> str:
     return "".join(c for c in plain.casefold() if c.isalnum())[:WORD_LIMIT]
 
 
-def words_of(text: str) -> Iterator[str]:
+def words_of(text: str) -> list[str]:
     """The folded words of a text, in order."""
-    if not text.isascii():
-        # Letters with their accents in one: the accents alone are no part of a word.
-        text = unicodedata.normalize("NFC", text)
-    return filter(None, map(fold, _WORD.findall(text)))
+    if text.isascii():
+        found = _PLAIN_WORD.findall(text.lower())
+        return found if len(text) <= WORD_LIMIT else [word[:WORD_LIMIT] for word in found]
+    # Letters with their accents in one: the accents alone are no part of a word.
+    return [word for found in _WORD.findall(unicodedata.normalize("NFC", text)) if (word := fold(found))]
 
 
 def document_words(texts: Iterable[tuple[str, str]]) -> list[str]:
     """The words of a document's texts in order, an empty one between two texts; at most `DOCUMENT_LIMIT`."""
-    return list(islice(_joined(texts), DOCUMENT_LIMIT))
-
-
-def _joined(texts: Iterable[tuple[str, str]]) -> Iterator[str]:
+    words: list[str] = []
     for index, (_, text) in enumerate(texts):
         if index:
-            yield ""
-        yield from words_of(text)
+            words.append("")
+        words += words_of(text)
+        if len(words) >= DOCUMENT_LIMIT:
+            break
+    return words[:DOCUMENT_LIMIT]
 
 
 def tsvector_of(texts: Iterable[tuple[str, str]]) -> str:
