@@ -19,6 +19,7 @@ from horae.commands.context import Answer, Call, digest_of
 from horae.domain import occurrence as o
 from horae.domain import schedule as s
 from horae.domain import timing as t
+from horae.projections.rows import ONE_OFF_STATUS
 
 JSON = "application/json"
 
@@ -83,14 +84,18 @@ _STATUS = {s.Status.ACTIVE: "pending", s.Status.PAUSED: "paused", s.Status.CANCE
 def schedule_shown(answer: Answer[s.Schedule], already_claimed: list[UUID] | None = None) -> ScheduleShown:
     """A schedule as a command left it. Its `next` is what the command named; firing may be further already."""
     state = answer.state
-    active = state.status is s.Status.ACTIVE
+    active = state.status is s.Status.ACTIVE and answer.outcome is None
     at = state.next if active else None
+    if answer.outcome is not None:
+        status = ONE_OFF_STATUS[answer.outcome.value]
+    else:
+        status = _STATUS[state.status] if not active or at is not None else "completed"
     personal, definition = state.personal, state.definition
     return ScheduleShown.model_construct(
         id=answer.id,
         version=answer.version,
         position=answer.position,
-        status=_STATUS[state.status] if not active or at is not None else "completed",
+        status=status,
         next_due_at=at.due_at if at else None,
         next=next_shown(at) if at else None,
         recipient=personal.recipient,

@@ -18,6 +18,7 @@ from horae.commands.ports import Ids, StreamConflict
 from horae.domain.envelope import Meta, Recorded
 from horae.domain.errors import Conflict, IdempotencyMismatch
 from horae.domain.ids import is_same_request, request_event_id
+from horae.domain.occurrence import Outcome
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -54,6 +55,8 @@ class Answer(Generic[S]):
     replayed: bool = False
     #: Occurrences claimed and not ended when it was stored. None: it does not apply, or could not be told in time.
     already_claimed: list[UUID] | None = None
+    #: Of a one-off: how its occurrence ended, if it has and the command looked.
+    outcome: Outcome | None = None
 
 
 def digest_of(body: object) -> str:

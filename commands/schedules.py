@@ -6,6 +6,7 @@ exception is where a series stands (`series.py`), and that is fenced by the appe
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -17,7 +18,7 @@ from horae.commands.creation import DEFAULT_RETRY, Creation
 from horae.commands.ports import NOTHING_EXPECTED, Clock, EventStore, Ids, OpenOccurrences, Refs, SeriesPointers
 from horae.commands.reading import ScheduleHistory, answer_of, fold_schedule, load_schedule
 from horae.commands.recipients import Recipients
-from horae.commands.series import stand
+from horae.commands.series import outcome_of_one_off, stand
 from horae.domain import schedule as s
 from horae.domain import timing as t
 from horae.domain.channel import NO_KAFKA, Offered
@@ -120,7 +121,7 @@ class Schedules(Creation, ScheduleHistory):
             )
             return command, expects
 
-        return await self._ask(call, "resume", schedule, decider)
+        return await self._with_outcome(call, await self._ask(call, "resume", schedule, decider))
 
     @tracing.operation("schedule.trigger", tracing.answer_facts)
     async def trigger(self, call: Call, schedule: UUID, *, reason: str | None = None) -> Answer[s.Schedule]:
@@ -243,12 +244,24 @@ class Schedules(Creation, ScheduleHistory):
         return replace(answer, state=replace(state, next=current))
 
     async def _with_claimed(self, call: Call, answer: Answer[s.Schedule]) -> Answer[s.Schedule]:
-        try:
+        # It is stored even where this cannot be told; an error now would say otherwise.
+        with contextlib.suppress(Unavailable):
             claimed = await self._occurrences.executing(call.tenant, answer.id, answer.position)
+            answer = replace(answer, already_claimed=claimed)
+        return await self._with_outcome(call, answer)
+
+    async def _with_outcome(self, call: Call, answer: Answer[s.Schedule]) -> Answer[s.Schedule]:
+        """The answer with how a one-off has ended: that is its status, whatever was asked of it since."""
+        state = answer.state
+        if state.recurring:
+            return answer
+        try:
+            context = await self._context(call.tenant, answer.id, state.personal.recipient, state.timing)
+            outcome = await outcome_of_one_off(self._store.scoped(call.tenant), state, context)
         except Unavailable:
             # It is stored all the same; an error now would say otherwise.
             return answer
-        return replace(answer, already_claimed=claimed)
+        return replace(answer, outcome=outcome)
 
 
 def _just(command: s.Command) -> Decider:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+from horae.commands.candidates import fold
 from horae.commands.ports import EventReader, SeriesPointers
 from horae.domain import occurrence as o
 from horae.domain import schedule as s
@@ -42,6 +43,13 @@ async def stand(
     raise Unavailable(
         "The read model lags too far behind the series.", field="id", value=str(state.id), hint="Try again."
     )
+
+
+async def outcome_of_one_off(reader: EventReader, state: s.Schedule, context: t.Context) -> o.Outcome | None:
+    """How the occurrence of a schedule that does not recur ended; None: it has not."""
+    slot = s.one_off_slot(state, context).slot
+    occurrence = fold(await reader.load(occurrence_id(state.id, slot.local, slot.fold)))
+    return occurrence.outcome if occurrence is not None and occurrence.phase is o.Phase.ENDED else None
 
 
 async def _stand_of_one_off(

@@ -22,7 +22,7 @@ OPEN = frozenset({"waiting", "deferred", "executing", "retrying"})
 WAITING = frozenset({"waiting", "deferred", "retrying"})
 
 #: A one-off's status, from that of its slot's occurrence.
-_ONE_OFF_STATUS = {
+ONE_OFF_STATUS = {
     "waiting": "pending",
     "deferred": "pending",
     "executing": "executing",
@@ -81,7 +81,7 @@ class Standing:
     def status(self) -> str:
         """What clients are shown: what became of a one-off, else what was asked for, else whether more is to come."""
         if not self.recurring and self.slot is None and self.one_off is not None:
-            shown = _ONE_OFF_STATUS[self.one_off]
+            shown = ONE_OFF_STATUS[self.one_off]
             # Between attempts nothing is under way: what was asked for since then shows.
             between = self.one_off in WAITING and self.phase != "active"
             return self.phase if between else shown

@@ -48,6 +48,20 @@ async def test_cancelling_names_what_was_on_its_way(world: World) -> None:
     assert again.json()["version"] == answer.json()["version"]
 
 
+@pytest.mark.parametrize("ends", ["completed", "failed"])
+async def test_what_has_ended_is_answered_as_it_ended(world: World, ends: str) -> None:
+    """Cancelling, pausing or resuming a one-off that is over says what GET says, not what was asked."""
+    created = await world.create(LOG_NOW)
+    path = f"/v1/schedules/{created['id']}"
+    (attempt,) = await world.claim_due()
+    await (world.deliver(attempt) if ends == "completed" else world.fail(attempt, retryable=False))
+    for verb in ("pause", "resume", "cancel"):
+        answer = await world.client.post(f"{path}/{verb}")
+        assert (answer.json()["status"], (await world.get(path))["status"]) == (ends, ends), verb
+    again = await world.client.delete(path)
+    assert (again.json()["status"], again.json()["next_due_at"]) == (ends, None)
+
+
 async def test_pause_and_resume(world: World) -> None:
     """A paused series has no next slot and cannot be triggered; resumed, it goes on with the first slot after now."""
     created = await world.create()
