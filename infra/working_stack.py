@@ -48,7 +48,7 @@ async def open_shared_work(settings: Settings, incarnation: Incarnation) -> Asyn
             await duty.assign(partitions.owned, partitions.count)
 
         road = Road(app, settings.kafka_brokers, topic, assigned)
-        parts.metrics.feeds.watch("kafka", feed, lambda: road.rebalances)
+        parts.metrics.feeds.watch("kafka", feed, lambda: road.rebalances, lambda: len(duty.directly))
 
         def measure() -> Beat:
             return parts.beat(feed.position, dispatcher, duty.assigned)

@@ -97,15 +97,24 @@ class FeedFigures(Collector):
     def __init__(self, registry: CollectorRegistry) -> None:
         self._feeds: dict[str, Watched] = {}
         self._rebalances: Callable[[], int] = lambda: 0
+        self._directly: Callable[[], int] = lambda: 0
         registry.register(self)
 
-    def watch(self, road: str, feed: Watched, rebalances: Callable[[], int] | None = None) -> None:
+    def watch(
+        self,
+        road: str,
+        feed: Watched,
+        rebalances: Callable[[], int] | None = None,
+        directly: Callable[[], int] | None = None,
+    ) -> None:
         """Tell of this feed as `road`: "kafka", or "log" for one that reads the event store.
 
-        `rebalances`: how often the group that the feed belongs to was rearranged.
+        `rebalances`: how often the group that the feed belongs to was rearranged; `directly`: how many of its shards it
+        reads from the event store at present, because Kafka is silent about them.
         """
         self._feeds[road] = feed
         self._rebalances = rebalances or self._rebalances
+        self._directly = directly or self._directly
 
     def collect(self) -> Iterator[Metric]:
         """See `Collector`."""
@@ -133,6 +142,11 @@ class FeedFigures(Collector):
             "horae_rebalances",
             "How often Kafka divided its partitions among the workers anew.",
             value=self._rebalances(),
+        )
+        yield GaugeMetricFamily(
+            "horae_shards_fed_directly",
+            "Shards that are read from the event store, because no word of them comes by Kafka.",
+            value=self._directly(),
         )
 
 
