@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
+from hashlib import blake2b
 from typing import Any, cast
 
 import icalendar
@@ -26,6 +27,9 @@ _NAMES = {
     "body": "DESCRIPTION",
     "tags": "CATEGORIES",
 }
+
+#: Of an Idempotency-Key's 255 characters, what is left behind `import:ics:`.
+_NAME_LIMIT = 244
 
 
 class _EventError(Exception):
@@ -69,8 +73,15 @@ def _items(row: int, uid: str, event: icalendar.Component, channel: str, all_day
         body["metadata"] = {"type": "calendar", "uid": uid}
         if "CATEGORIES" in event:
             body["tags"] = [str(name) for name in _listed(event["CATEGORIES"]) for name in name.cats]
-        key = f"import:ics:{uid}" if len(attendees) == 1 else f"import:ics:{uid}:{person}"
-        yield Item(row, row, key[:255], body, skips, label=uid, names=_NAMES)
+        name = uid if len(attendees) == 1 else f"{uid}:{person}"
+        yield Item(row, row, f"import:ics:{_short(name)}", body, skips, label=uid, names=_NAMES)
+
+
+def _short(name: str) -> str:
+    # An Idempotency-Key has its own limit; cut off, two people's would be one.
+    return (
+        name if len(name) <= _NAME_LIMIT else blake2b(name.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    )
 
 
 def _refuse_unheld(event: icalendar.Component) -> None:
