@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from horae.domain.errors import Invalid
 from horae.infra.elasticsearch.connection import connect
@@ -26,6 +24,7 @@ from horae.infra.heartbeat import Beat, beat_on
 from horae.infra.settings import Settings
 from horae.projections import schema
 from horae.streams.indexing import Indexer, IndexerConfig
+from horae.streams.indexmetrics import IndexerMetrics
 from horae.streams.messages import LOG_TOPIC
 
 SUFFIX = "-search"
@@ -71,7 +70,7 @@ async def open_indexing(settings: Settings) -> AsyncIterator[Indexing]:
             "INSERT INTO sys.incarnations (kind, pid) VALUES ('indexer', $1) RETURNING id", os.getpid()
         )
         registry = CollectorRegistry()
-        registry.register(_Figures(indexer))
+        IndexerMetrics(registry, indexer.counts, lambda: indexer.position, lambda: indexer.failing)
 
         def measure() -> Beat:
             return Beat(indexer.position, 0, 0, generate_latest(registry).decode())
@@ -100,29 +99,3 @@ async def _road(settings: Settings, indexer: Indexer) -> None:
         """Whoever has a partition indexes it: nothing to hand over."""
 
     await Road(make, settings.kafka_brokers, topic, assigned).run()
-
-
-class _Figures(Collector):
-    """The indexer's counts, as Prometheus takes them."""
-
-    def __init__(self, indexer: Indexer) -> None:
-        self._indexer = indexer
-
-    def collect(self) -> Any:
-        """At each scrape."""
-        counts = self._indexer.counts
-        for name, text, value in (
-            ("events", "Events whose documents were indexed.", counts.events),
-            ("documents", "Documents put into the search engine.", counts.documents),
-            ("duplicates", "Records of events that were indexed already.", counts.duplicates),
-            ("let_go", "Batches that were let go, to be read from the store.", counts.let_go),
-            ("failures", "Attempts to index that failed.", counts.failures),
-            ("filled", "How often the indices were filled anew from the read models.", counts.filled),
-        ):
-            yield CounterMetricFamily(f"horae_search_{name}", text, value=value)
-        yield GaugeMetricFamily(
-            "horae_search_position", "Everything up to here can be found.", value=self._indexer.position
-        )
-        yield GaugeMetricFamily(
-            "horae_search_failing", "1: the search engine or the database is away.", value=int(self._indexer.failing)
-        )

@@ -17,6 +17,7 @@ from horae.infra.build import build_info
 from horae.infra.eventstore.figures import CommitFigures
 from horae.infra.readiness import heartbeat_age
 from horae.infra.settings import Settings
+from horae.streams.indexmetrics import IndexerMetrics
 from horae.streams.metrics import Metrics as WorkerMetrics
 from horae.streams.relaymetrics import RelayMetrics
 
@@ -57,6 +58,7 @@ PARTS = (
     Part("Any process that stores events: the API (no label), workers", _shared),
     Part("Workers: dispatcher, recovery, auditor, feeds", WorkerMetrics),
     Part("The relay", RelayMetrics),
+    Part("The indexer", IndexerMetrics),
     Part("Every kind of process that beats", heartbeat_age),
 )
 
