@@ -17,10 +17,10 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run demo test soak lint format lock bench ledger clean moved
+.PHONY: help setup run demo test soak lint format lock bench bench-stack ledger clean moved
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Variables: PORT=$(PORT) DATA=$(DATA) PYTHON=$(PYTHON) WORKERS=$(WORKERS), as in: make run PORT=9090"
 
@@ -78,6 +78,9 @@ lock: ## compile both lock files anew from pyproject.toml (needs uv)
 
 bench: setup ## measure this machine, beside the peers' figures
 	@exec $(BIN)/python -m benchmarks
+
+bench-stack: setup ## measure the stack profile with real Kafka and Elasticsearch (about ten minutes)
+	@exec $(BIN)/python -m benchmarks.stack
 
 ledger: setup ## which requirement rows a passing test of the last run shows
 	@exec $(BIN)/python -m tests.plugins.ledger_report
