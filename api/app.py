@@ -30,6 +30,7 @@ from horae.api.routes import (
     timings,
 )
 from horae.api.services import Services
+from horae.api.sse import OpenStreams
 from horae.domain.errors import HoraeError
 from horae.domain.key import Scope
 from horae.projections.queries import find_key
@@ -58,6 +59,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.metrics = metrics
     app.state.authenticator = authenticator
+    app.state.streams = OpenStreams(services.settings.event_streams_per_key)
     app.state.monitor = Monitor(services, time.monotonic(), metrics)
     # Bulk before schedules: its path must not be read as a schedule's id.
     for module in (

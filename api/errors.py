@@ -51,6 +51,13 @@ class RateLimited(errors.HoraeError):
         self.retry_after_s = retry_after_s
 
 
+class TooManyStreams(errors.HoraeError):
+    """The key has as many event streams open as it may: close one, or share one among your readers."""
+
+    code = "too_many_streams"
+    retry_after_s = 5.0
+
+
 class InvalidFields(errors.Invalid):
     """Several fields are wrong; `fields` has one entry per field, the first is also the error's own."""
 
@@ -77,6 +84,7 @@ STATUSES: dict[type[errors.HoraeError], tuple[int, str]] = {
     errors.IdempotencyMismatch: (422, "The Idempotency-Key belongs to another request"),
     errors.Invalid: (422, "The request is not valid"),
     RateLimited: (429, "Too many requests"),
+    TooManyStreams: (429, "Too many open streams"),
     errors.Busy: (503, "Too busy"),
     errors.Unavailable: (503, "Not available"),
     errors.HoraeError: (500, "Internal error"),

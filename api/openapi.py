@@ -28,7 +28,7 @@ _ERRORS: dict[int, tuple[str, str]] = {
     413: ("The body is too large.", "too_large"),
     415: ("The Content-Type is not one that is read.", "unsupported_media_type"),
     422: ("A field is wrong: `field`, `value` and `hint` say which and what to do.", "invalid"),
-    429: ("Too many requests of this key; see Retry-After.", "rate_limited"),
+    429: ("Too many requests, or open streams, of this key; see Retry-After.", "rate_limited"),
     503: ("Too busy, or not caught up in time; see Retry-After.", "busy"),
 }
 #: Every operation behind a key may end in these.

@@ -80,6 +80,8 @@ class ApiSettings:
     max_lag_events: int = 20_000
     #: A comment on idle event streams, so that proxies keep them open.
     heartbeat_s: float = 15.0
+    #: Event streams that one key may have open at this process.
+    event_streams_per_key: int = 50
     metrics_enabled: bool = True
 
 

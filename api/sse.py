@@ -8,16 +8,45 @@ everywhere else, too.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 from horae.api.auth import Caller
+from horae.api.errors import TooManyStreams
 from horae.api.services import Services
 from horae.domain.envelope import Recorded
 from horae.domain.key import KeyEvent
 from horae.domain.key import Scope as KeyScope
 
 PAGE = 200
+
+
+class OpenStreams:
+    """How many streams each key has open at this process, which bounds what a client that forgets to close can hold."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._open: Counter[UUID] = Counter()
+
+    def open(self, caller: Caller) -> Callable[[], None]:
+        """Take a place; gives what gives it back. Raises `TooManyStreams`."""
+        if self._open[caller.key] >= self._limit:
+            raise TooManyStreams(
+                f"The key has {self._limit} event streams open, which is as many as one may have.",
+                field="Authorization",
+                value=self._limit,
+                hint="Close one, share one among your readers, or let HORAE_EVENT_STREAMS_PER_KEY be raised.",
+            )
+        self._open[caller.key] += 1
+
+        def close() -> None:
+            self._open[caller.key] -= 1
+            if not self._open[caller.key]:
+                del self._open[caller.key]
+
+        return close
 
 
 async def events(

@@ -113,6 +113,9 @@ class Settings(BaseSettings):
     rate_limit_window_s: Annotated[int, Named("RATE_LIMIT_WINDOW", None, None, ("ENV-38",))] = Field(
         60, ge=1, le=86_400, description="Length of that window in seconds."
     )
+    event_streams_per_key: Annotated[int, Named("HORAE_EVENT_STREAMS_PER_KEY", "engine.eventStreamsPerKey")] = Field(
+        50, ge=1, le=10_000, description="Streams of `/v1/events` that one API key may have open at an API process."
+    )
 
     # --- the engine ---
     queue_size: Annotated[int, Named("SCHEDULING_ENGINE_QUEUE_SIZE", "engine.queueSize", None, ("ENV-03",))] = Field(

@@ -97,6 +97,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 rate_limit_requests=settings.rate_limit_requests,
                 rate_limit_window_s=settings.rate_limit_window_s,
                 api_key_header=settings.api_key_header,
+                event_streams_per_key=settings.event_streams_per_key,
                 metrics_enabled=settings.metrics_enabled,
             ),
             checks={

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import asyncpg
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Send
+from starlette.types import Scope as Connection
 
 from horae.api import openapi
 from horae.api.auth import Authenticator, caller_of
 from horae.api.bodies import query
 from horae.api.metrics import Metrics
 from horae.api.reading import Many, services_of
-from horae.api.sse import events
+from horae.api.sse import OpenStreams, events
 from horae.domain.errors import Invalid, Unauthenticated
 from horae.domain.key import Scope
 
@@ -84,8 +86,24 @@ async def follow_events(request: Request) -> Response:
         return True
 
     frames = events(services, caller, position, wanted, asked.limit, admitted)
-    headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
-    return StreamingResponse(_counted(frames, request.app.state.metrics), 200, headers, "text/event-stream")
+    opened: OpenStreams = request.app.state.streams
+    return _EventStream(_counted(frames, request.app.state.metrics), opened.open(caller))
+
+
+class _EventStream(StreamingResponse):
+    """Gives its place back when it ends, however it ends, even before its first frame."""
+
+    def __init__(self, frames: AsyncIterator[bytes], close: Callable[[], None]) -> None:
+        headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
+        super().__init__(frames, 200, headers, "text/event-stream")
+        self._close = close
+
+    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
+        """Stream until the client leaves or the frames end."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._close()
 
 
 async def _counted(frames: AsyncIterator[bytes], metrics: Metrics) -> AsyncIterator[bytes]:

@@ -142,3 +142,21 @@ async def test_a_wrong_last_event_id_is_refused(world: World) -> None:
     """What is no position is 422, not a stream from somewhere."""
     answer = await world.client.get("/v1/events", headers={"Last-Event-ID": "abc"})
     assert (answer.status_code, answer.json()["field"]) == (422, "Last-Event-ID")
+
+
+async def test_a_key_may_have_so_many_streams_open_and_no_more(database: Database) -> None:
+    """One more is 429 and says how many; another key is not touched; one that ended makes room."""
+    async with make_world(database, ApiSettings(event_streams_per_key=1)) as world:
+        head = await world.services.store.head()
+        query = f"from={head}&types=schedule"
+        async with follow(world, world.key, query) as first, follow(world, world.other_key, query) as other:
+            created = await world.create(LOG_NOW)
+            assert (await first.frame())["id"] == str(created["position"])
+            refused = await world.client.get("/v1/events")
+            assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
+            assert (refused.json()["value"], "Retry-After" in refused.headers) == (1, True)
+            await world.other.post("/v1/schedules", json=LOG_NOW)
+            await other.frame()
+        for _ in range(2):
+            again = await world.client.get("/v1/events", params={"from": head, "limit": 1})
+            assert again.status_code == 200
