@@ -35,7 +35,8 @@ class Subscription:
 
     Yields non-empty lists of at most `MAX_BATCH` events: whatever is there, without waiting for more. When the
     connection dies it starts again behind the last event that it took in, so consumers notice a pause and nothing else.
-    The iteration ends after `close`. An event that this version cannot decode raises from the iteration.
+    The iteration ends after `close`. An event that this version cannot decode raises from the iteration,
+    and so does any fault that is not the database's: whoever reads must not wait for ever for a reader that is gone.
     One consumer per subscription.
     """
 
@@ -45,6 +46,7 @@ class Subscription:
         self._buffer: deque[Notification] = deque()
         self._changed = threading.Condition()
         self._stopping = threading.Event()
+        self._fault: BaseException | None = None
         self._current: LibrarySubscription[ApplicationRecorder] | None = None
         self._ready = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -81,8 +83,11 @@ class Subscription:
                 for _ in batch:
                     self._buffer.popleft()
                 self._changed.notify_all()
+                fault = self._fault
             if batch:
                 return [_decode(notification) for notification in batch]
+            if fault is not None:
+                raise fault
             await self._ready.wait()
         raise StopAsyncIteration
 
@@ -96,6 +101,12 @@ class Subscription:
                 self._follow()
             except (PersistenceError, psycopg.Error) as error:
                 log.warning("subscription_interrupted", position=self._taken_in, error=str(error).strip())
+            except BaseException as error:
+                log.exception("subscription_failed", position=self._taken_in)
+                with self._changed:
+                    self._fault = error
+                self._wake()
+                return
             wait_s = _FIRST_WAIT_S if self._taken_in > before else min(2 * wait_s, _LONGEST_WAIT_S)
             self._stopping.wait(wait_s)
 
@@ -116,7 +127,6 @@ class Subscription:
             datastore.close()
 
     def _take_in(self, notification: Notification) -> None:
-        assert self._loop is not None
         with self._changed:
             while len(self._buffer) >= _READ_AHEAD and not self._stopping.is_set():
                 self._changed.wait()
@@ -126,8 +136,12 @@ class Subscription:
             self._taken_in = notification.id
             wake = len(self._buffer) == 1
         if wake:
-            with contextlib.suppress(RuntimeError):  # the loop ended without closing us
-                self._loop.call_soon_threadsafe(self._ready.set)
+            self._wake()
+
+    def _wake(self) -> None:
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):  # the loop ended without closing us
+            self._loop.call_soon_threadsafe(self._ready.set)
 
 
 def _decode(notification: Notification) -> Recorded:

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from eventsourcing.persistence import Notification
 
 from horae.infra.eventstore import PostgresEventStore, Subscription
 from tests.contracts.event_store import as_recorded, events_of
@@ -61,6 +62,26 @@ async def test_it_goes_on_after_its_connections_died(store: PostgresEventStore, 
                 assert admin.execute(kill).fetchall()
                 await store.append(events_of(uuid4(), [1]))
                 assert await positions(subscription, position) == [position]
+
+
+async def test_a_fault_that_no_restart_mends_ends_the_iteration_with_it(
+    store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came before it is still given; then it is raised, each time, instead of silence for ever."""
+    await store.append(events_of(uuid4(), [1, 2]))
+    take_in = Subscription._take_in
+
+    def faulty(self: Subscription, notification: Notification) -> None:
+        if notification.id == 2:
+            raise LookupError("a fault in the code")
+        take_in(self, notification)
+
+    monkeypatch.setattr(Subscription, "_take_in", faulty)
+    async with store.subscribe() as subscription:
+        assert [event.position for event in await asyncio.wait_for(anext(subscription), 20)] == [1]
+        for _ in range(2):
+            with pytest.raises(LookupError, match="a fault in the code"):
+                await asyncio.wait_for(anext(subscription), 20)
 
 
 async def test_closing_ends_the_iteration(store: PostgresEventStore) -> None:
