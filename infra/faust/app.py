@@ -137,7 +137,7 @@ def add_log_agent(app: faust.App, topic: str, take: Take, batch_size: int) -> No
         try:
             while True:
                 events = await _next(arrived, reading, batch_size)
-                await _taken(take, [_arrival(event) for event in events])
+                await _taken(take, [arrival_of(event) for event in events])
                 for event in events:
                     await stream.ack(event)
         finally:
@@ -184,7 +184,8 @@ async def _taken(take: Take, batch: Sequence[Arrival]) -> None:
         wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
 
-def _arrival(event: Any) -> Arrival:
+def arrival_of(event: Any) -> Arrival:
+    """What a Faust event brought."""
     message = event.message
     headers = message.headers
     if isinstance(headers, dict):

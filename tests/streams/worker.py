@@ -308,8 +308,8 @@ def host_of(release: Release) -> str:
 
 
 @asynccontextmanager
-async def worker_on(database: Database, now: datetime = NOON) -> AsyncIterator[Worker]:
-    """A worker on a fresh database, with its feed running and no dispatcher yet."""
+async def worker_on(database: Database, now: datetime = NOON, *, feeding: bool = True) -> AsyncIterator[Worker]:
+    """A worker on a fresh database, with its feed running (unless told otherwise) and no dispatcher yet."""
     conn = await schema.connect(database.owner_dsn)
     await schema.install(conn)
     await conn.close()
@@ -317,7 +317,8 @@ async def worker_on(database: Database, now: datetime = NOON) -> AsyncIterator[W
     try:
         async with PostgresEventStore(database.owner_dsn) as store:
             worker = Worker(database.owner_dsn, store, pool, HandClock(now))
-            worker.start_feed()
+            if feeding:
+                worker.start_feed()
             try:
                 yield worker
             finally:

@@ -1,0 +1,1 @@
+"""Tests of what Faust runs here, against a real broker."""
