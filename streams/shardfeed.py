@@ -196,24 +196,26 @@ class ShardFeed:
     async def _patiently(self, attempt: Callable[[], Awaitable[None]]) -> None:
         wait_s = FIRST_WAIT_S
         while True:
-            try:
-                async with self._busy:
+            # Whoever is cancelled while he waits for his turn must not drop the connection of him whose turn it is.
+            async with self._busy:
+                try:
                     await attempt()
-                return
-            except PositionMoved:
-                self._stale = True
-                self.counts.moved += 1
-                log.info("shard_feed_position_moved")
-                continue
-            except (*INTERRUPTED, Unavailable) as error:
-                log.warning("shard_feed_interrupted", error=str(error), wait_s=wait_s)
-            except Exception:
-                # A fault in the code. To go on would lose events, to end would too: the watchdog sees us stand still.
-                log.exception("shard_feed_failed", wait_s=wait_s)
-            except BaseException:
-                self._drop()  # perhaps in the middle of a statement
-                raise
-            self._drop()
+                    return
+                except PositionMoved:
+                    self._stale = True
+                    self.counts.moved += 1
+                    log.info("shard_feed_position_moved")
+                    continue
+                except (*INTERRUPTED, Unavailable) as error:
+                    log.warning("shard_feed_interrupted", error=str(error), wait_s=wait_s)
+                except Exception:
+                    # A fault in the code. To go on would lose events, to end would too: the watchdog sees us stand
+                    # still.
+                    log.exception("shard_feed_failed", wait_s=wait_s)
+                except BaseException:
+                    self._drop()  # perhaps in the middle of a statement
+                    raise
+                self._drop()
             self.counts.interruptions += 1
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)

@@ -270,6 +270,36 @@ async def test_it_takes_on_when_its_connection_is_cut_and_when_a_listener_fails(
     await feed.close()
 
 
+async def test_who_gives_up_waiting_for_his_turn_disturbs_nobody(read_models: Database) -> None:
+    """An assignment that waits no longer (see `Duty`) leaves the batch that is being applied its connection."""
+    told, _, _ = two_shards()
+    applying, go_on = asyncio.Event(), asyncio.Event()
+    connections = 0
+
+    async def connect() -> Connection:
+        nonlocal connections
+        connections += 1
+        return await schema.connect(read_models.owner_dsn)
+
+    async def heard(applied: Applied) -> None:
+        if applied.events:
+            applying.set()
+            await go_on.wait()
+
+    feed = ShardFeed(InMemoryEventStore(told.log), connect, [heard], no_time)
+    taking = asyncio.create_task(feed.take(records_of(told.log)))
+    await applying.wait()
+    giving_up = asyncio.create_task(feed.reset())
+    await asyncio.sleep(0)
+    giving_up.cancel()
+    await asyncio.wait({giving_up})
+    go_on.set()
+    await taking
+    await feed.reset()
+    await feed.close()
+    assert (connections, feed.counts.events) == (1, len(told.log))
+
+
 async def test_feeders_that_need_the_same_new_month_do_not_collide(database: Database) -> None:
     """The second waits until the first has made the partition, and neither parks anything."""
     conn, watcher = await schema.connect(database.owner_dsn), await schema.connect(database.owner_dsn)
