@@ -16,7 +16,6 @@ from uuid import UUID
 
 import aiohttp
 
-from tests.e2e.harness import Service
 from tests.e2e.talking import KEY
 
 #: Share of schedules that must never be sent twice.
@@ -33,11 +32,11 @@ class Acknowledged:
 
 
 class Load:
-    """`rate` creations a second by `clients` clients; due 1 to 4 seconds later, to a webhook."""
+    """`rate` creations a second by `clients` clients; due 1 to 4 seconds later, to any of `channels`."""
 
-    def __init__(self, service: Service, channel: str, *, rate: float, clients: int = 64, seed: int = 1) -> None:
-        self._service, self._channel = service, channel
-        self._rate, self._clients = rate, clients
+    def __init__(self, url: str, *channels: str, rate: float, clients: int = 64, seed: int = 1) -> None:
+        self._url, self._channels = url, channels
+        self.rate, self._clients = rate, clients
         self._random = random.Random(seed)
         self._tickets: asyncio.Queue[int] = asyncio.Queue(maxsize=clients * 20)
         self._tasks: list[asyncio.Task[None]] = []
@@ -49,7 +48,7 @@ class Load:
     async def __aenter__(self) -> Load:
         self._began = time.monotonic()
         session = aiohttp.ClientSession(
-            self._service.url,
+            self._url,
             headers={"Authorization": f"Bearer {KEY}"},
             timeout=aiohttp.ClientTimeout(total=10),
             connector=aiohttp.TCPConnector(limit=0),
@@ -75,7 +74,7 @@ class Load:
         """One ticket per creation, at the rate; a full queue (the service is down) makes the clock wait, not forget."""
         number = 0
         while not self._calling_off.is_set():
-            due = self._began + number / self._rate
+            due = self._began + number / self.rate
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, due - time.monotonic())):
                     await self._calling_off.wait()
@@ -95,7 +94,7 @@ class Load:
         mode = "at_most_once" if once else "at_least_once"
         body: dict[str, Any] = {
             "recipient": f"user-{number % 5000}",
-            "channel": self._channel,
+            "channel": self._random.choice(self._channels),
             "content": {"number": number},
             "timing": {"kind": "in", "delay": f"PT{self._random.randint(1, 4)}S"},
             "priority": self._random.randint(1, 5),

@@ -81,7 +81,7 @@ class House(Talking):
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    async def start(self) -> House:
+    async def start(self) -> Self:
         """Start everything; returns when the API is ready and every shard has one worker by Kafka's assignment."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o755)

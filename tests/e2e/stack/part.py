@@ -91,6 +91,10 @@ class Part:
         """SIGCONT."""
         self._signal(signal.SIGCONT)
 
+    async def kill_for_good(self) -> int:
+        """SIGKILL; nothing is started again until `start`. Its exit code."""
+        return await self.stop(signal.SIGKILL)
+
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it for good (until `start`), by SIGTERM unless another signal is given. Its exit code."""
         keeping, self._keeping = self._keeping, None
