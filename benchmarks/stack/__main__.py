@@ -1,7 +1,8 @@
 """`make bench-stack`: what the stack profile carries on this machine, with real servers and real processes.
 
 Sizes by environment: BENCH_ROUNDS (3), BENCH_EVENTS (24000 in a block), BENCH_WORKERS ("1 2 4"), BENCH_FIRES (3000),
-BENCH_RATE (1667 creates a second), BENCH_SECONDS (12, of offered load), BENCH_PARTS (all of: relay scaling search lag
+BENCH_RATE (1667 creates a second), BENCH_SECONDS (12, of offered load), BENCH_DUE_RATE (200 a second
+while workers end), BENCH_PARTS (all of: relay scaling search lag
 http handover). Configurations are run by turns; what is printed are medians, and the rounds besides.
 """
 
@@ -34,7 +35,7 @@ def _size(name: str, default: int) -> int:
 
 
 ROUNDS, EVENTS, FIRES = _size("ROUNDS", 3), _size("EVENTS", 24_000), _size("FIRES", 3_000)
-RATE, SECONDS = _size("RATE", 1_667), _size("SECONDS", 12)
+RATE, SECONDS, DUE_RATE = _size("RATE", 1_667), _size("SECONDS", 12), _size("DUE_RATE", 200)
 WORKERS = [int(count) for count in os.environ.get("BENCH_WORKERS", "1 2 4").split()]
 PARTS = os.environ.get("BENCH_PARTS", "relay scaling lag search http handover").split()
 #: Workers where their number is not what is measured.
@@ -191,7 +192,7 @@ class Bench:
 
     async def hand_over(self) -> None:
         """One of the workers ends, by request or at once."""
-        rate = 200
+        rate = DUE_RATE
         for number, how, bound_s in ((signal.SIGTERM, "stopped gracefully", 2.0), (signal.SIGKILL, "killed", 6.0)):
             found = []
             for _ in range(ROUNDS):

@@ -74,7 +74,15 @@ def parse_duration(text: object) -> timedelta:
         if text < timedelta(0):
             raise ValueError(f"{text} is negative; {_EXAMPLES}")
         return text
-    span = parse_span(text)
+    return _parse_elapsed(text) if isinstance(text, str) else _elapsed(parse_span(text), text)
+
+
+@lru_cache(maxsize=1024)
+def _parse_elapsed(text: str) -> timedelta:
+    return _elapsed(_parse_text(text), text)
+
+
+def _elapsed(span: Span, text: object) -> timedelta:
     if span.years or span.months:
         raise ValueError(f"{text!r} has no fixed length: years and months differ; use days, hours, minutes or seconds")
     return timedelta(days=span.days) + span.clock

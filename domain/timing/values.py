@@ -6,6 +6,7 @@ Events hold these models, so parsing stays lenient: whether a timing makes sense
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -97,8 +98,11 @@ def _text_schema(fmt: str | None, *examples: str) -> WithJsonSchema:
     return WithJsonSchema(schema | ({"format": fmt} if fmt else {}))
 
 
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
 def _clean_text(value: str) -> str:
-    if any(ch == "\0" or "\ud800" <= ch <= "\udfff" for ch in value):
+    if _UNSTORABLE.search(value):
         raise ValueError("text must not hold U+0000 or lone surrogates")
     return value
 
