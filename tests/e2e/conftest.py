@@ -11,9 +11,22 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.harness import Service, descendants
+from tests.e2e.profiles import EMBEDDED, STACK, Profile
 from tests.e2e.receiver import Receiver
 
 MakeService = Callable[..., Service]
+
+
+#: The first test of a process that asks for it pays for the start of the servers.
+_IN_STACK = (pytest.mark.stack, pytest.mark.timeout(600))
+
+
+@pytest.fixture(scope="module", params=[EMBEDDED, pytest.param(STACK, marks=_IN_STACK)])
+def profile(request: pytest.FixtureRequest) -> Profile:
+    """The profile to test: whatever asks for this, or for a service, runs in both."""
+    if request.param == EMBEDDED:
+        return Profile()
+    return Profile(STACK, request.getfixturevalue("kafka"), request.getfixturevalue("elasticsearch"))
 
 
 @pytest.fixture
@@ -28,19 +41,21 @@ def data_folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def make_service(data_folder: Path) -> AsyncIterator[MakeService]:
+async def make_service(data_folder: Path, profile: Profile) -> AsyncIterator[MakeService]:
     """Makes services that are stopped afterwards; `make_service(clock="virtual=...", arguments=(...))`."""
     made: list[Service] = []
 
-    def make(**options: object) -> Service:
+    def make(clock: str | None = None, **options: object) -> Service:
         folder = data_folder if not made else data_folder.with_name(f"data-{len(made)}")
-        made.append(Service(folder, **options))  # type: ignore[arg-type]
+        options = {"workers": profile.workers(clock), "environment": profile.environment()} | options
+        made.append(Service(folder, clock=clock, **options))  # type: ignore[arg-type]
         return made[-1]
 
     yield make
     for service in made:
         await service.stop()
         assert not descendants(service.pid), service.tail()
+        await profile.forget(service.environment)
 
 
 @pytest.fixture

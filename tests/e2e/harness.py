@@ -1,7 +1,7 @@
 """The real service as tests run it: `horae run` as a child, on a free port and a data folder of its own.
 
 Waiting is always for something that tells: the banner on standard output, an event of the stream, the end of a process.
-`PATIENCE_S` only bounds what would otherwise hang for ever.
+`PATIENCE_S` and `START_S` only bound what would otherwise hang for ever.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from typing import Any
 import asyncpg
 
 from tests.e2e.talking import KEY, PATIENCE_S, Talking
+
+#: A first start on a busy machine; in the stack profile seven processes begin at once.
+START_S = 240.0
 
 #: The process whose session holds the feeder's lock: it holds its incarnation's, too.
 _WORKING = """
@@ -40,7 +43,13 @@ class Service(Talking):
     """One installation that can be started, killed and started again. Give it a folder that everybody may enter."""
 
     def __init__(
-        self, data: Path, *, clock: str | None = None, workers: int = 1, arguments: tuple[str, ...] = ()
+        self,
+        data: Path,
+        *,
+        clock: str | None = None,
+        workers: int = 1,
+        arguments: tuple[str, ...] = (),
+        environment: dict[str, str] | None = None,
     ) -> None:
         self.data = data
         self.workers = workers
@@ -48,7 +57,7 @@ class Service(Talking):
         self.clock = clock
         self.arguments = arguments
         #: Added to the environment of the next start.
-        self.environment: dict[str, str] = {}
+        self.environment = dict(environment or {})
         self.output: list[str] = []
         self._process: asyncio.subprocess.Process | None = None
         self._drain: asyncio.Task[None] | None = None
@@ -75,7 +84,7 @@ class Service(Talking):
         process = await self.spawn()
         assert process.stdout is not None
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(START_S):
                 while line := await process.stdout.readline():
                     self.output.append(line.decode())
                     if "Ctrl-C" in self.output[-1]:
@@ -84,7 +93,7 @@ class Service(Talking):
                     raise AssertionError(f"horae run ended with {await process.wait()}:\n{self.tail()}")
         except TimeoutError:
             await self.kill()
-            raise AssertionError(f"horae run was not ready in {PATIENCE_S:g} s:\n{self.tail()}") from None
+            raise AssertionError(f"horae run was not ready in {START_S:g} s:\n{self.tail()}") from None
         self._drain = asyncio.create_task(self._drained(process.stdout))
         return self
 
@@ -146,14 +155,13 @@ class Service(Talking):
         """
         found = {"supervisor": self.pid}
         for pid in descendants(self.pid):
-            words = _command(pid)
-            if len(words) == 5 and words[2] == "horae.infra.processes.child":
-                found[words[3] if words[3] not in found else str(pid)] = pid
-            elif words and words[0].endswith("/postgres"):
-                found["postgres"] = pid
-            else:
-                found[str(pid)] = pid
+            kind = _kind(pid)
+            found[kind if kind is not None and kind not in found else str(pid)] = pid
         return found
+
+    def workers_alive(self) -> list[int]:
+        """Pids of all workers, whether they work or stand by."""
+        return [pid for pid in descendants(self.pid) if _kind(pid) == "worker"]
 
     async def connect(self) -> asyncpg.Connection[asyncpg.Record]:
         """To the installation's own database, as its owner."""
@@ -219,6 +227,13 @@ def descendants(pid: int) -> list[int]:
         layer = [child for child, parent in parents.items() if parent in layer]
         found += layer
     return found
+
+
+def _kind(pid: int) -> str | None:
+    words = _command(pid)
+    if len(words) == 5 and words[2] == "horae.infra.processes.child":
+        return words[3]
+    return "postgres" if words and words[0].endswith("/postgres") else None
 
 
 def _command(pid: int) -> list[str]:

@@ -21,6 +21,7 @@ from uuid import uuid4
 import httpx
 
 from tests.e2e.harness import Service
+from tests.e2e.profiles import Profile
 from tests.e2e.talking import PATIENCE_S
 
 Event = dict[str, Any]
@@ -153,10 +154,11 @@ def open_folder() -> Path:
 
 
 @asynccontextmanager
-async def running(clock: str | None = None) -> AsyncIterator[Live]:
+async def running(profile: Profile, clock: str | None = None) -> AsyncIterator[Live]:
     """A service on a folder of its own, followed from its first event; stopped cleanly at the end."""
     parent = open_folder()
-    service = Service(parent / "data", clock=clock)
+    environment = profile.environment()
+    service = Service(parent / "data", clock=clock, workers=profile.workers(clock), environment=environment)
     try:
         await service.start()
         async with service.client(limits=httpx.Limits(max_connections=100)) as client:
@@ -169,4 +171,5 @@ async def running(clock: str | None = None) -> AsyncIterator[Live]:
                 await asyncio.gather(following, return_exceptions=True)
     finally:
         assert await service.stop() == 0, service.tail()
+        await profile.forget(environment)
         shutil.rmtree(parent, ignore_errors=True)

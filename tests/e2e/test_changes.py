@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.live import Live, decision, fresh, running
+from tests.e2e.profiles import Profile
 from tests.e2e.receiver import Answer, Receiver
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e-changes"), pytest.mark.asyncio(loop_scope="module")]
@@ -24,9 +25,9 @@ DAILY = {"kind": "every", "cron": "0 9 * * *", "zone": "UTC"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared() -> AsyncIterator[Live]:
+async def shared(profile: Profile) -> AsyncIterator[Live]:
     """The service, on virtual time."""
-    async with running(clock="virtual=2027-01-04T06:00:00Z") as live:
+    async with running(profile, clock="virtual=2027-01-04T06:00:00Z") as live:
         yield live
 
 

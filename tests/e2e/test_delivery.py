@@ -12,6 +12,7 @@ import pytest_asyncio
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from tests.e2e.live import Live, decision, fresh, of, running
+from tests.e2e.profiles import Profile
 from tests.e2e.receiver import Answer, Receiver
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e-delivery"), pytest.mark.asyncio(loop_scope="module")]
@@ -21,9 +22,9 @@ ONCE = {"mode": "at_most_once", "retry": AT_ONCE}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def live() -> AsyncIterator[Live]:
+async def live(profile: Profile) -> AsyncIterator[Live]:
     """The service, on real time."""
-    async with running() as live:
+    async with running(profile) as live:
         yield live
 
 

@@ -19,7 +19,7 @@ async def test_a_schedule_is_released_to_kafka(
     topic = f"{topic_prefix}notifications-due"
     await make_topics(kafka.bootstrap, topic, partitions=4)
     service = make_service()
-    service.environment = {
+    service.environment |= {
         "KAFKA_BROKERS": kafka.bootstrap,
         "HORAE_KAFKA_TOPIC_PREFIX": topic_prefix,
         "HORAE_KAFKA_RELEASE_TOPICS": "notifications-due",

@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.live import Live, decision, fresh, of, running
+from tests.e2e.profiles import Profile
 from tests.e2e.receiver import Received, Receiver
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e-races"), pytest.mark.asyncio(loop_scope="module")]
@@ -24,9 +25,9 @@ EACH = 70
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def live() -> AsyncIterator[Live]:
+async def live(profile: Profile) -> AsyncIterator[Live]:
     """The service, on real time."""
-    async with running() as live:
+    async with running(profile) as live:
         yield live
 
 
@@ -169,10 +170,10 @@ async def test_twice_triggered_in_one_second_is_twice(live: Live, hooks: Receive
 
 @pytest.mark.covers("REC-07")
 async def test_missed_slots_follow_their_policy(live: Live, hooks: Receiver) -> None:
-    """The worker is frozen over three slots of three series: `skip` sends none, `once` the newest, `all` every one."""
-    worker = await live.service.working()
-    assert worker is not None
-    os.kill(worker, signal.SIGSTOP)
+    """The workers are frozen over three slots of three series: `skip` sends none, `once` the newest, `all` each one."""
+    workers = live.service.workers_alive()
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
     try:
         # Nobody can fire now; the API takes schedules all the same.
         rule = {"kind": "every", "rrule": "FREQ=SECONDLY", "zone": "UTC", "count": 3}
@@ -184,7 +185,8 @@ async def test_missed_slots_follow_their_policy(live: Live, hooks: Receiver) -> 
             newest[policy] = datetime.fromisoformat(answer["next_due_at"]) + timedelta(seconds=2)
         await clock_reads(newest["all"] + timedelta(seconds=0.6))
     finally:
-        os.kill(worker, signal.SIGCONT)
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
     missed = {policy: await live.events(of(created[policy], "occurrence.missed.v1")) for policy in ("skip", "once")}
     await asyncio.gather(live.ended(created["once"], 1), live.ended(created["all"], 3))
     arrived = {policy: [r for r in hooks.requests if r.path == f"/{policy}"] for policy in created}

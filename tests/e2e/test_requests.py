@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.live import Live, answered, command, fresh, of, running
+from tests.e2e.profiles import Profile
 from tests.e2e.receiver import Receiver
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e-requests"), pytest.mark.asyncio(loop_scope="module")]
@@ -22,9 +23,9 @@ YEARLY = {"kind": "every", "cron": "0 9 1 1 *", "zone": "UTC"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def live() -> AsyncIterator[Live]:
+async def live(profile: Profile) -> AsyncIterator[Live]:
     """The service, on real time."""
-    async with running() as live:
+    async with running(profile) as live:
         yield live
 
 

@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from tests.e2e.harness import Service
 from tests.e2e.live import of, running
+from tests.e2e.profiles import Profile
 from tests.e2e.receiver import Receiver
 from tests.e2e.talking import KEY, PATIENCE_S
 
@@ -22,9 +23,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e"), pytest.mark.async
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def service() -> AsyncIterator[Service]:
+async def service(profile: Profile) -> AsyncIterator[Service]:
     """A running service on real time."""
-    async with running() as live:
+    async with running(profile) as live:
         yield live.service
 
 
@@ -77,7 +78,7 @@ async def test_what_was_printed_works_as_printed(service: Service) -> None:
 
 async def test_a_second_run_on_the_same_folder_is_refused(service: Service) -> None:
     """The error names the folder and the process; the first goes on."""
-    second = Service(service.data)
+    second = Service(service.data, environment=service.environment)
     process = await second.spawn()
     assert await process.wait() == 1
     assert f"in use by another `horae run` (process {service.pid})" in second.tail()
@@ -87,7 +88,7 @@ async def test_a_second_run_on_the_same_folder_is_refused(service: Service) -> N
 
 async def test_a_taken_port_is_refused(service: Service) -> None:
     """The error names the port and the flag."""
-    other = Service(service.data.with_name("other"))
+    other = Service(service.data.with_name("other"), environment=service.environment)
     other.port = service.port
     process = await other.spawn()
     assert await process.wait() == 1

@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.live import Live, decision, fresh, running
+from tests.e2e.profiles import Profile
 from tests.e2e.receiver import Received, Receiver
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e-timings"), pytest.mark.asyncio(loop_scope="module")]
@@ -174,9 +175,9 @@ class Fired:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def fired() -> AsyncIterator[Fired]:
+async def fired(profile: Profile) -> AsyncIterator[Fired]:
     """All cases at once, each to a path of its own of one receiver."""
-    async with running(clock=f"virtual={BEGIN}") as live, Receiver() as receiver:
+    async with running(profile, clock=f"virtual={BEGIN}") as live, Receiver() as receiver:
         person = fresh()
         (await live.client.put(f"/v1/recipients/{person}", json={"zone": "Asia/Kolkata"})).raise_for_status()
         created, preview = {}, {}

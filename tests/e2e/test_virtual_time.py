@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.live import Live, decision, fresh, running
+from tests.e2e.profiles import Profile
 from tests.e2e.receiver import Received, Receiver
 
 pytestmark = [
@@ -56,9 +57,9 @@ class Years:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def years() -> AsyncIterator[Years]:
+async def years(profile: Profile) -> AsyncIterator[Years]:
     """All series side by side, over the same two years."""
-    async with running(clock="virtual=2026-12-31T12:00:00Z") as live, Receiver() as receiver:
+    async with running(profile, clock="virtual=2026-12-31T12:00:00Z") as live, Receiver() as receiver:
         created, preview = {}, {}
         for name, (zone, policies) in SERIES.items():
             timing = {"kind": "every", "cron": "30 2 * * *", "zone": zone, "ends_at": "2028-12-31", **policies}
