@@ -29,41 +29,55 @@ _log = structlog.get_logger(__name__)
 
 
 class KeptServer:
-    """One server, started again whenever it ends. `moved` is told when it answers at another port than before."""
+    """One server, started again whenever it ends.
 
-    def __init__(self, server: JvmServer, moved: Callable[[], None]) -> None:
-        self._server, self._moved = server, moved
-        #: Set when it has answered once: its address is known from then on.
-        self.up = asyncio.Event()
+    `moved` is told when it answers elsewhere than was known; `needed`: without it there is no start.
+    """
+
+    def __init__(self, server: JvmServer, moved: Callable[[], None], *, needed: bool) -> None:
+        self._server, self._moved, self._needed = server, moved, needed
+        #: Set when it has answered once, or has not and the others can begin without it.
+        self.settled = asyncio.Event()
+        #: The port at which it answered last; None: it never has.
+        self.port: int | None = None
 
     async def run(self) -> None:
-        """Keep it running until cancelled; then it is stopped. Raises `StackError` when it does not start at first."""
+        """Keep it running until cancelled; then it is stopped. Raises `StackError` when it is needed and fails."""
         try:
-            await _in_thread(self._server.start, self._server.title)
-            port = self._server.port
-            _log.info("server_started", server=self._server.title, pid=self._server.pid, port=port)
-            self.up.set()
+            try:
+                await self._start()
+            except StackError as error:
+                if self._needed:
+                    raise
+                _log.error("server_does_not_start", server=self._server.title, error=str(error))
+                self.settled.set()
+                await self._restart()
+            self.settled.set()
             while True:
                 await _in_thread(self._server.ended.wait, self._server.title)
                 _log.warning("server_ended", server=self._server.title)
                 await self._restart()
-                if self._server.port != port:
-                    port = self._server.port
-                    self._moved()
         finally:
             await _in_thread(lambda: self._server.stop(_STOP_S), self._server.title)
+
+    async def _start(self) -> None:
+        await _in_thread(self._server.start, self._server.title)
+        port, known = self._server.port, self.port
+        _log.info("server_started", server=self._server.title, pid=self._server.pid, port=port)
+        self.port = port
+        if self.settled.is_set() and port != known:
+            self._moved()
 
     async def _restart(self) -> None:
         backoff_s = _BACKOFF_S
         while True:
             await asyncio.sleep(backoff_s)
             try:
-                await _in_thread(self._server.start, self._server.title)
+                await self._start()
             except StackError as error:
                 _log.error("server_does_not_start", server=self._server.title, error=str(error))
                 backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
             else:
-                _log.info("server_started", server=self._server.title, pid=self._server.pid, port=self._server.port)
                 return
 
 
@@ -81,13 +95,18 @@ class Servers:
         self._kafka = KafkaServer(folder / "kafka", say=say) if stack and own_kafka else None
         own_search = stack and settings.elasticsearch_url is None
         self._elasticsearch = ElasticsearchServer(folder / "elasticsearch", say=say) if own_search else None
-        self._kept = [KeptServer(server, moved) for server in (self._kafka, self._elasticsearch) if server is not None]
+        self._kept: dict[str, KeptServer] = {}
+        if self._kafka is not None:
+            self._kept["kafka"] = KeptServer(self._kafka, moved, needed=True)
+        if self._elasticsearch is not None:
+            # Search is not worth a start that fails: PostgreSQL searches meanwhile.
+            self._kept["elasticsearch"] = KeptServer(self._elasticsearch, moved, needed=False)
 
     async def run(self) -> None:
         """Keep them until cancelled; then stop them side by side. Raises `StackError` when one does not start."""
         if self._kept and (lacks := missing()):
             raise StackError(" ".join(lacks))
-        keeping = [asyncio.create_task(kept.run(), name="keep-server") for kept in self._kept]
+        keeping = [asyncio.create_task(kept.run(), name="keep-server") for kept in self._kept.values()]
         try:
             if keeping:
                 await asyncio.wait(keeping, return_when=asyncio.FIRST_EXCEPTION)
@@ -101,16 +120,16 @@ class Servers:
             await asyncio.gather(*keeping, return_exceptions=True)
 
     async def up(self) -> None:
-        """Return when each has answered once, and so has an address."""
-        for kept in self._kept:
-            await kept.up.wait()
+        """Return when all that is needed has answered."""
+        for kept in self._kept.values():
+            await kept.settled.wait()
 
     def addresses(self) -> dict[str, Any]:
         """The settings that lead to them."""
         found: dict[str, Any] = {}
         if self._kafka is not None:
             found["kafka_brokers"] = self._kafka.bootstrap
-        if self._elasticsearch is not None:
+        if self._elasticsearch is not None and self._kept["elasticsearch"].port is not None:
             found["elasticsearch_url"] = self._elasticsearch.url
         return found
 

@@ -60,8 +60,8 @@ async def test_the_living_know_what_the_others_have(database: Database, pool: Po
         one, two = Living(pool, first.id), Living(pool, second.id)
         await one.look()
         await two.look()
-        assert (one.among().rank, one.among().count, one.among().others) == (0, 2, {3})
-        assert (two.among().rank, two.among().count, two.among().others) == (1, 2, {1, 2})
+        assert (one.among().rank, one.among().count, one.among().others) == (0, 2, frozenset({3}))
+        assert (two.among().rank, two.among().count, two.among().others) == (1, 2, frozenset({1, 2}))
 
 
 @pytest.mark.covers("REL-03")
