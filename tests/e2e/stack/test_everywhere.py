@@ -1,13 +1,14 @@
 """A schedule's way to every place of the stack: over HTTP or Kafka in, on the topics, in PostgreSQL and Elasticsearch,
 out by webhook and Kafka, and found by its words.
 
-Each place is asked itself, by an ordinary consumer or client, beside the API. The servers are those of the test process;
-`test_path.py` has an installation that brings its own.
+Each place is asked itself, by an ordinary consumer or client, beside the API. The servers are those of the test
+process; `test_path.py` has an installation that brings its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -118,7 +119,8 @@ class Whole:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while (found := await look()) is None:
-                    await asyncio.wait({asyncio.ensure_future(never.wait())}, timeout=_LOOK_EVERY_S)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(never.wait(), _LOOK_EVERY_S)
         except TimeoutError:
             raise AssertionError(f"it is not there:\n{self.live.service.tail()}") from None
         return found
@@ -143,8 +145,8 @@ async def whole(kafka: KafkaServer, elasticsearch: ElasticsearchServer) -> Async
 
 @pytest.mark.covers("EXT-15", "EXT-19", "EXT-24")
 async def test_what_was_asked_for_is_in_every_place(whole: Whole, hooks: Receiver) -> None:
-    """One schedule to a webhook: on the log's topic and the public one, in PostgreSQL, in Elasticsearch; it fires, its end
-    is on the other public topic; and it is found, with its words marked."""
+    """One schedule to a webhook: on the log's topic and the public one, in PostgreSQL, in Elasticsearch; it fires, and
+    its end is on the other public topic; it is found, with its words marked."""
     word, recipient = fresh("word").replace("-", ""), fresh()
     content = {"subject": f"Your quarterly report {word}"}
     created = await whole.live.create(recipient=recipient, channel=hooks.channel, content=content, tags=["reports"])
@@ -241,7 +243,7 @@ async def test_a_command_by_kafka_is_carried_out_once_and_answered(whole: Whole,
 
 @pytest.mark.covers("OBS-06", "OBS-11", "OBS-27")
 async def test_the_parts_of_the_stack_are_told(whole: Whole) -> None:
-    """/readyz names Kafka, relay, workers and search, all healthy; /metrics has figures of each, from the process itself."""
+    """/readyz names Kafka, relay, workers and search, all healthy; /metrics has the figures of each."""
     created = await whole.live.create()
     await whole.live.ended(created["id"])
 
