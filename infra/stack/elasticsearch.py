@@ -76,7 +76,7 @@ class ElasticsearchServer(JvmServer):
         del environment["JAVA_HOME"]  # it warns of it, and uses its own name
         return environment | {
             "ES_JAVA_HOME": str(launch.java.home),
-            "ES_JAVA_OPTS": f"{heap} {said}",
+            "ES_JAVA_OPTS": " ".join([heap, said, *self._compiling]),
             "ES_PATH_CONF": str(self._folder.path / "config"),
             "ES_TMPDIR": str(self._folder.tmp),
             "CLI_JAVA_OPTS": "-XX:TieredStopAtLevel=1 -XX:+PerfDisableSharedMem",

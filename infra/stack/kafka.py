@@ -79,7 +79,7 @@ class KafkaServer(JvmServer):
 
     def _command(self, launch: Launch) -> list[str]:
         heap = [f"-Xms{self._heap_mb // 2}m", f"-Xmx{self._heap_mb}m", "-XX:+ExitOnOutOfMemoryError"]
-        return [*self._java(launch), *heap, "kafka.Kafka", str(self._properties)]
+        return [*self._java(launch), *self._compiling, *heap, "kafka.Kafka", str(self._properties)]
 
     def _answers(self) -> bool:
         """Whether it names itself as a broker: its port is open before it takes part."""

@@ -10,7 +10,7 @@ import pytest
 
 from horae.infra.stack import ElasticsearchServer
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 
 def _put(url: str, index: str, key: str, version: int, document: dict[str, Any]) -> int:

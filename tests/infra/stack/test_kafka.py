@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from horae.infra.stack import KafkaServer, StackError
 from horae.infra.stack.identity import ProcessIdentity
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 
 async def _send(bootstrap: str, topic: str, *values: bytes) -> None:

@@ -18,7 +18,7 @@ from horae.infra.stack.identity import ProcessIdentity
 from horae.infra.stack.state import StackState
 from tests.fixtures.stack import require_tools
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(1800)]
 
 
 def _horae(*arguments: str) -> subprocess.CompletedProcess[str]:
