@@ -142,7 +142,9 @@ async def open_parts(settings: Settings, incarnation: Incarnation) -> AsyncItera
             patience_s=settings.postgres_connection_timeout_ms / 1000,
         )
         await stack.enter_async_context(store)
-        pool = await schema.create_pool(dsn, min_size=2, max_size=max(4, settings.postgres_max_connections // 10))
+        # A fifth for all workers together.
+        connections = max(4, settings.postgres_max_connections // (5 * max(2, settings.workers)))
+        pool = await schema.create_pool(dsn, min_size=2, max_size=connections)
         stack.push_async_callback(pool.close)
         refs = Refs(bytes.fromhex(settings.encryption_key.get_secret_value()))
         channels = Channels(
