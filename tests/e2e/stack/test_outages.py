@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,17 +37,21 @@ CAUGHT_UP_S = 120.0
 Report = Callable[[str, object], None]
 
 
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A folder that the servers' own user can reach."""
+    made = Path(tempfile.mkdtemp(prefix="horae-house-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house() -> AsyncIterator[House]:
+async def house(folder: Path) -> AsyncIterator[House]:
     """Two workers, a relay and an indexer on four partitions."""
     require_tools()
-    folder = Path(tempfile.mkdtemp(prefix="horae-house-"))
-    folder.chmod(0o755)
-    try:
-        async with House(folder, workers=2, relays=1, partitions=4) as house:
-            yield house
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    async with House(folder, workers=2, relays=1, partitions=4) as house:
+        yield house
 
 
 async def healthy(house: House, errands: Errands) -> None:
@@ -164,8 +168,8 @@ async def test_without_kafka(house: House, hooks: Receiver, record_property: Rep
     record_property(
         "report",
         f"before: {errands.lateness(before)}; Kafka just gone: {errands.lateness(at_first)}; from the event store: "
-        f"{errands.lateness(later)}; it started in {started_s:.0f} s, relay and workers were back {road_s:.1f} s later: "
-        f"{errands.lateness(after)}; {index}; {replay}",
+        f"{errands.lateness(later)}; it started in {started_s:.0f} s, relay and workers were back {road_s:.1f} s "
+        f"later: {errands.lateness(after)}; {index}; {replay}",
     )
 
 
