@@ -28,6 +28,8 @@ _REBALANCE_S = 10.0
 _REQUEST_S = 10.0
 #: What was taken since the last commit comes again after a rearrangement.
 _COMMIT_EVERY_S = 1.0
+#: Partitions that are added are found after this; until then what lies on them is read from the event store.
+_PARTITIONS_FOUND_S = 5.0
 #: Arrivals that Faust holds for an agent, beside what the agent holds itself.
 _BUFFER = 4_096
 
@@ -110,6 +112,7 @@ def make_app(settings: Settings, suffix: str = "") -> faust.App:
         broker_rebalance_timeout=_REBALANCE_S,
         broker_request_timeout=_REQUEST_S,
         broker_commit_interval=_COMMIT_EVERY_S,
+        consumer_metadata_max_age_ms=round(_PARTITIONS_FOUND_S * 1000),
         # A group that is new or has been away for too long finds duplicates, not a gap.
         consumer_auto_offset_reset="earliest",
         stream_buffer_maxsize=_BUFFER,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
 from horae.infra.stack import KafkaServer
 from horae.streams.arrivals import Arrival
@@ -112,6 +113,21 @@ async def test_partitions_are_shared_and_handed_over(kafka: KafkaServer, topic_p
         await one.until(6)
     assert set(one.values) | set(two.values) == {bytes([value]) for value in b"abcdefgh"}
     assert first.road.rebalances >= 3
+
+
+async def test_partitions_that_are_added_are_found(kafka: KafkaServer, topic_prefix: str, topic: str) -> None:
+    """Without a restart of anybody."""
+    take = Taker()
+    async with riding(kafka.bootstrap, topic_prefix, topic, take) as ride:
+        await ride.until(PARTITIONS)
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+        await admin.start()
+        try:
+            await admin.create_partitions({topic: NewPartitions(PARTITIONS + 2)})
+        finally:
+            await admin.close()
+        await ride.until(PARTITIONS + 2)
+        assert ride.assignments[-1].count == PARTITIONS + 2
 
 
 @pytest.mark.covers("REL-18", "REL-13")
