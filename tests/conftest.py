@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, settings
 pytest_plugins = (
     "pytester",
     "tests.plugins.ledger",
+    "tests.plugins.order",
     "tests.plugins.reports",
     "tests.fixtures.postgres",
     "tests.fixtures.stack",
