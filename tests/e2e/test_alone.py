@@ -1,4 +1,7 @@
-"""`horae api` and `horae worker` without a supervisor, against a PostgreSQL that somebody else runs."""
+"""`horae api` and `horae worker` without a supervisor, against a PostgreSQL that somebody else runs.
+
+Embedded only is the standby: in the stack every worker works, and who takes over is shown in `tests/e2e/stack`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.e2e.harness import Service
+from tests.e2e.harness import START_S, Service
+from tests.e2e.profiles import Profile
 from tests.e2e.talking import KEY, PATIENCE_S
 from tests.fixtures.postgres import Database
 
@@ -24,7 +28,9 @@ MASTER_KEY = "5a" * 32
 
 
 @asynccontextmanager
-async def process(database: Database, folder: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(
+    database: Database, folder: Path, profile: dict[str, str], *arguments: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """One `horae` process on the database; it is stopped by SIGTERM and has to end with 0, unless it was killed."""
     environment = {
         "HORAE_DSN": database.owner_dsn,
@@ -32,7 +38,7 @@ async def process(database: Database, folder: Path, *arguments: str) -> AsyncIte
         "ENCRYPTION_KEY": MASTER_KEY,
         "HORAE_API_KEY": KEY,
         "HORAE_LOG_FORMAT": "json",
-    }
+    } | profile
     running = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -58,7 +64,7 @@ async def says(running: asyncio.subprocess.Process, event: str) -> str:
     """Return the line of the log that names the event, as soon as it is there."""
     assert running.stderr is not None
     lines: list[str] = []
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(START_S):
         while line := (await running.stderr.readline()).decode():
             lines.append(line)
             if f'"event": "{event}"' in line:
@@ -66,12 +72,13 @@ async def says(running: asyncio.subprocess.Process, event: str) -> str:
     raise AssertionError(f"it ended without saying {event}:\n{''.join(lines)}")
 
 
-async def test_a_worker_and_an_api_serve_together(database: Database, tmp_path: Path) -> None:
-    """The worker prepares the database and installs the key; the API serves it; a schedule fires."""
+async def test_a_worker_and_an_api_serve_together(profile: Profile, database: Database, tmp_path: Path) -> None:
+    """The worker prepares the database and installs the key; the API serves it; a schedule fires, without any relay."""
     service = Service(tmp_path)
-    async with process(database, tmp_path, "worker") as worker:
+    told = profile.environment()
+    async with process(database, tmp_path, told, "worker") as worker:
         await says(worker, "working")
-        async with process(database, tmp_path, "api", "--port", str(service.port)) as api:
+        async with process(database, tmp_path, told, "api", "--port", str(service.port)) as api:
             await says(api, "api_started")
             async with service.client() as client:
                 created = await service.create(client)
@@ -79,15 +86,16 @@ async def test_a_worker_and_an_api_serve_together(database: Database, tmp_path: 
                     lambda event: event["event"] == "occurrence.ended.v1" and event["data"]["schedule"] == created["id"]
                 )
     assert [release["schedule_id"] for release in service.releases()] == [created["id"]]
+    await profile.forget(told)
 
 
 @pytest.mark.crash
 @pytest.mark.covers("REL-18")
 async def test_a_standby_takes_over_at_once_when_the_worker_is_killed(database: Database, tmp_path: Path) -> None:
     """The lock goes with the session of the dead; the one that waited works."""
-    async with process(database, tmp_path, "worker") as first:
+    async with process(database, tmp_path, {}, "worker") as first:
         await says(first, "working")
-        async with process(database, tmp_path, "worker") as second:
+        async with process(database, tmp_path, {}, "worker") as second:
             await until_waiting(database)
             first.kill()
             assert '"incarnation": 2' in await says(second, "working")
@@ -104,7 +112,7 @@ async def until_waiting(database: Database) -> None:
         await connection.close()
 
 
-async def test_an_api_without_its_role_is_refused_by_name(tmp_path: Path) -> None:
+async def test_an_api_without_its_role_is_refused_by_name(profile: Profile, tmp_path: Path) -> None:
     """It would otherwise read as the owner, past row-level security."""
     running = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -112,6 +120,7 @@ async def test_an_api_without_its_role_is_refused_by_name(tmp_path: Path) -> Non
         "horae.infra.cli.main",
         "api",
         cwd=tmp_path,
+        env=os.environ | profile.environment(),
         stderr=asyncio.subprocess.PIPE,
     )
     _, said = await running.communicate()
