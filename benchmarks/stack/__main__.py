@@ -266,6 +266,9 @@ async def answers(port: int) -> bool:
 
 async def main() -> None:
     """Run all parts, and print what was found."""
+    this = asyncio.current_task()
+    assert this is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     load_before = os.getloadavg()[0]
     begin = time.monotonic()
     say("starting PostgreSQL, Kafka and Elasticsearch …")

@@ -96,7 +96,11 @@ class World:
         self._number = 0
 
     def __enter__(self) -> World:
-        self.stack.start()
+        try:
+            self.stack.start()
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
         state = StackState.read(self.stack.folder)
         assert state is not None
         self.environment = {
