@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Collection, Coroutine
+from collections.abc import AsyncIterator, Collection, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +40,9 @@ from horae.streams.feed import Feed
 from horae.streams.metrics import Metrics
 from horae.streams.recovery import Recovery, RecoveryConfig
 from horae.streams.stepper import Applying, SteppedClock, Stepper
+
+#: So long a transaction of a feed may do nothing: each of its statements follows the one before at once.
+_IDLE_IN_TRANSACTION_S = 5
 
 
 @dataclass(slots=True)
@@ -112,9 +115,14 @@ class Parts:
         """Compares what should have ended with what did; one is enough."""
         return Auditor(AuditorConfig(), self.pool, self.store, self.clock, self.metrics, self.settings.default_zone)
 
-    def connect(self) -> Awaitable[schema.Connection]:
-        """A connection to the read models."""
-        return schema.connect(self.dsn)
+    async def connect(self) -> schema.Connection:
+        """A connection to the read models, for a feed: others wait for the positions that its transactions move.
+
+        A worker that is stopped in the middle of one loses it after a while, so that they need not wait for long.
+        """
+        connection = await schema.connect(self.dsn)
+        await connection.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_IN_TRANSACTION_S}s'")
+        return connection
 
     def beat(self, applied: int, dispatcher: Dispatcher, shards: Collection[int] = ()) -> Beat:
         """How we stand at this moment."""
