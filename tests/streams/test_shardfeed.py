@@ -270,7 +270,7 @@ async def test_it_takes_on_when_its_connection_is_cut_and_when_a_listener_fails(
     await feed.close()
 
 
-async def test_who_gives_up_waiting_for_his_turn_disturbs_nobody(read_models: Database) -> None:
+async def test_who_gives_up_waiting_for_his_turn_disturbs_nobody(conn: Connection, read_models: Database) -> None:
     """An assignment that waits no longer (see `Duty`) leaves the batch that is being applied its connection."""
     told, _, _ = two_shards()
     applying, go_on = asyncio.Event(), asyncio.Event()
