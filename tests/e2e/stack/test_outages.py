@@ -1,205 +1,209 @@
 """Elasticsearch, Kafka, then both are gone for a while, under use: what goes on, what is said of it, what comes after.
 
-One house for all, so each test leaves it whole. What is killed is killed at once, as by a power cut of that machine.
+One service for all, so each test leaves it whole. What is killed is killed at once, as by a power cut of that machine.
 Lateness and the time to catch up are printed at the end of the run.
 """
 
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
+import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from horae.infra.stack import ElasticsearchServer, KafkaServer
+from tests.e2e.conftest import MakeService
+from tests.e2e.harness import Service, ended
+from tests.e2e.live import running
+from tests.e2e.profiles import STACK, Profile
 from tests.e2e.receiver import Receiver
-from tests.e2e.stack.errands import Errands, in_thread
-from tests.e2e.stack.house import House
-from tests.e2e.stack.truth import claimed_once, rebuilt, searched
-from tests.fixtures.stack import require_tools
+from tests.e2e.stack.errands import Errands
+from tests.e2e.stack.truth import claimed_once, figures, replayed, searched, seen
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.stack,
     pytest.mark.crash,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(900),
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
 #: Created one after the other at each step.
 MANY = 20
-#: A broker that comes back gives the group its partitions anew, and a client that backed off asks again.
-CAUGHT_UP_S = 120.0
 
 Report = Callable[[str, object], None]
 
 
 @pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    """A folder that the servers' own user can reach."""
-    made = Path(tempfile.mkdtemp(prefix="horae-house-"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
+def profile(kafka: KafkaServer, elasticsearch: ElasticsearchServer) -> Profile:
+    """The stack alone: the other profile has nothing that could be away."""
+    return Profile(STACK, kafka, elasticsearch)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(folder: Path) -> AsyncIterator[House]:
-    """Two workers, a relay and an indexer on four partitions."""
-    require_tools()
-    async with House(folder, workers=2, relays=1, partitions=4) as house:
-        yield house
+async def service(profile: Profile) -> AsyncIterator[Service]:
+    """`horae run` with two workers."""
+    async with running(profile) as live:
+        yield live.service
 
 
-async def healthy(house: House, errands: Errands) -> None:
-    """Return when nothing is degraded, Kafka feeds every shard, and it has all of the log."""
-
-    async def look() -> bool:
-        health = await errands.health()
-        return (health["http"], health["status"]) == ("200", "healthy") and await on_the_road(house)
-
-    await house.until_seen(look, CAUGHT_UP_S, "everything is healthy, and on Kafka's road")
+@pytest.fixture(autouse=True)
+def servers_again(kafka: KafkaServer, elasticsearch: ElasticsearchServer) -> Iterator[None]:
+    """Whatever became of the test, the next one and the end find both running."""
+    yield
+    kafka.start()
+    elasticsearch.start()
 
 
-async def on_the_road(house: House) -> bool:
-    """Is every shard fed by Kafka, and nothing of the log missing there?"""
-    figures = await summed(house)
-    return figures["horae_shards_fed_directly"] == 0 and figures["horae_relay_lag_positions"] == 0
+async def in_thread(*works: Callable[[], Any]) -> float:
+    """Run what blocks, side by side; how long it took, in seconds."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await asyncio.gather(*(asyncio.to_thread(work) for work in works))
+    return loop.time() - began
 
 
-async def summed(house: House) -> dict[str, float]:
-    """The instruments of all who live, by name, as /metrics tells them."""
-    found: dict[str, float] = {}
-    for beat in (await house.figures()).values():
-        for name, value in beat.items():
-            found[name] = found.get(name, 0.0) + value
-    return found
-
-
-async def degraded(house: House, errands: Errands, *components: str) -> None:
-    """Return when /readyz and /metrics say that these are degraded, no other is, and that we are ready all the same."""
-
-    async def look() -> bool:
-        health = await errands.health()
-        page = (await errands.client.get("/metrics")).text
-        told = {name for name in health if f'component_health{{component="{name}"}} 0.5' in page}
-        named = {name for name, status in health.items() if status == "degraded"} - {"status"}
-        return (health["http"], health["status"], named, told) == ("200", "degraded", {*components}, {*components})
-
-    await house.until_seen(look, what=f"only {components} are degraded, and both say so")
+async def same(service: Service) -> str:
+    """Every slot has one claim, and read models and search index say what the log says."""
+    await claimed_once(service)
+    return f"{await searched(service)}; {await replayed(service)}"
 
 
 @pytest.mark.covers("REL-06", "REL-13", "EXT-19")
-async def test_without_elasticsearch(house: House, hooks: Receiver, record_property: Report) -> None:
+async def test_without_elasticsearch(
+    service: Service, elasticsearch: ElasticsearchServer, hooks: Receiver, record_property: Report
+) -> None:
     """PostgreSQL answers searches and says so; nothing else notices, and Elasticsearch has everything afterwards."""
     loop = asyncio.get_running_loop()
-    async with house.client() as client:
-        errands = Errands(house, client, hooks, "quince")
-        await healthy(house, errands)
-        await asyncio.to_thread(house.stack.elasticsearch.kill)
+    async with service.client() as client:
+        errands = Errands(service, client, hooks, "quince")
+        await errands.degraded()
+        await in_thread(elasticsearch.kill)
         away = await errands.hook(MANY)
-        await degraded(house, errands, "search")
-        assert await errands.found() == ("postgresql", MANY)
-        assert (await summed(house))["horae_search_failing"] == 1
-        started_s = await in_thread(house.stack.elasticsearch.start)
+        await errands.degraded("search")
+        await errands.finds("postgresql", MANY)
+        assert (await figures(client))["horae_search_failing"] == 1
+        started_s = await in_thread(elasticsearch.start)
         began = loop.time()
-
-        async def found_again() -> bool:
-            return await errands.found() == ("elasticsearch", MANY)
-
-        await house.until_seen(found_again, CAUGHT_UP_S, "Elasticsearch finds what was created without it")
+        await errands.finds("elasticsearch", MANY)
         found_s = loop.time() - began
-        await healthy(house, errands)
-        await errands.ended()
-    await errands.once()
-    await claimed_once(house)
-    index, replay = await searched(house), await rebuilt(house)
+        await errands.degraded()
+        await errands.once()
     record_property(
         "report",
-        f"while Elasticsearch was away {errands.lateness(away)}; it started in {started_s:.0f} s and had caught up "
-        f"{found_s:.1f} s later; {index}; {replay}",
+        f"Elasticsearch away: {errands.lateness(away)}; it started in {started_s:.0f} s and had caught up "
+        f"{found_s:.1f} s later; {await same(service)}",
     )
 
 
 @pytest.mark.covers("REL-03", "REL-06", "REL-13")
-async def test_without_kafka(house: House, hooks: Receiver, record_property: Report) -> None:
-    """Schedules fire from the event store, at most the bound of silence late, and then as ever; Kafka has all later.
+async def test_without_kafka(service: Service, kafka: KafkaServer, hooks: Receiver, record_property: Report) -> None:
+    """Schedules fire from the event store, at first as late as silence is waited for; later Kafka has everything.
 
     What is to go out by Kafka waits for it.
     """
     loop = asyncio.get_running_loop()
-    async with house.client() as client:
-        errands = Errands(house, client, hooks, "medlar")
-        await healthy(house, errands)
+    async with service.client() as client:
+        errands = Errands(service, client, hooks, "medlar")
+        await errands.degraded()
         before = await errands.hook(MANY)
-        await asyncio.to_thread(house.stack.kafka.kill)
+        await in_thread(kafka.kill)
         at_first = await errands.hook(MANY)
-        await degraded(house, errands, "kafka")
+        await errands.degraded("kafka")
 
         async def from_the_store() -> bool:
-            return (await summed(house))["horae_shards_fed_directly"] == 64
+            told = await figures(client)
+            return told.get("horae_shards_fed_directly") == 64 and told.get("horae_relay_lag_positions", 0) > 0
 
-        await house.until_seen(from_the_store, what="every shard is fed from the event store")
+        await seen(from_the_store, "every shard is fed from the event store, and Kafka lacks events", service)
         await errands.topic(5)
         later = await errands.hook(MANY)
-
-        async def published_less() -> bool:
-            return (await summed(house))["horae_relay_lag_positions"] > 0
-
-        await house.until_seen(published_less, what="the relay says that it is behind")
-
-        async def searchable() -> bool:
-            return await errands.found() == ("elasticsearch", 3 * MANY + 5)
-
-        await house.until_seen(searchable, what="search has heard of it without Kafka")
-        started_s = await in_thread(house.stack.kafka.start)
+        await errands.finds("elasticsearch", 3 * MANY + 5)
+        started_s = await in_thread(kafka.start)
         began = loop.time()
-        await house.until_seen(lambda: on_the_road(house), CAUGHT_UP_S, "Kafka has the log, and feeds every shard")
+        await errands.degraded()
         road_s = loop.time() - began
-        await healthy(house, errands)
         after = await errands.hook(MANY)
-        await errands.ended()
-    await errands.once()
-    await claimed_once(house)
-    index, replay = await searched(house), await rebuilt(house)
+        await errands.once()
     record_property(
         "report",
-        f"before: {errands.lateness(before)}; Kafka just gone: {errands.lateness(at_first)}; from the event store: "
-        f"{errands.lateness(later)}; it started in {started_s:.0f} s, relay and workers were back {road_s:.1f} s "
-        f"later: {errands.lateness(after)}; {index}; {replay}",
+        f"with Kafka: {errands.lateness(before)}; Kafka just gone: {errands.lateness(at_first)}; from the event store: "
+        f"{errands.lateness(later)}; it started in {started_s:.0f} s, relay and workers were back on it {road_s:.1f} s "
+        f"later: {errands.lateness(after)}; {await same(service)}",
     )
 
 
 @pytest.mark.covers("REL-06", "REL-13", "REL-18")
-async def test_without_both(house: House, hooks: Receiver, record_property: Report) -> None:
+async def test_without_both(
+    service: Service,
+    kafka: KafkaServer,
+    elasticsearch: ElasticsearchServer,
+    hooks: Receiver,
+    record_property: Report,
+) -> None:
     """With PostgreSQL alone all that it promises holds, also when a worker is killed and starts again meanwhile."""
     loop = asyncio.get_running_loop()
-    async with house.client() as client:
-        errands = Errands(house, client, hooks, "sorrel")
-        await healthy(house, errands)
-        servers = (house.stack.kafka, house.stack.elasticsearch)
-        await asyncio.gather(*(asyncio.to_thread(server.kill) for server in servers))
+    async with service.client() as client:
+        errands = Errands(service, client, hooks, "sorrel")
+        await errands.degraded()
+        await in_thread(kafka.kill, elasticsearch.kill)
         at_first = await errands.hook(MANY)
-        await degraded(house, errands, "kafka", "search")
+        await errands.degraded("kafka", "search")
         await errands.topic(5)
-        await house.parts["worker-1"].kill()
+        worker = service.family()["worker"]
+        os.kill(worker, signal.SIGKILL)
+        await ended(worker)
         killed = await errands.hook(MANY)
-        assert await errands.found() == ("postgresql", 2 * MANY + 5)
-        started_s = max(await asyncio.gather(*(in_thread(server.start) for server in servers)))
+        await errands.finds("postgresql", 2 * MANY + 5)
+        started_s = await in_thread(kafka.start, elasticsearch.start)
         began = loop.time()
-        await healthy(house, errands)
-        await house.shared()
+        await errands.degraded()
         healthy_s = loop.time() - began
         after = await errands.hook(MANY)
-        await errands.ended()
-    await errands.once()
-    await claimed_once(house)
-    index, replay = await searched(house), await rebuilt(house)
+        await errands.finds("elasticsearch", 3 * MANY + 5)
+        await errands.once()
     record_property(
         "report",
-        f"both gone: {errands.lateness(at_first)}; a worker killed: {errands.lateness(killed)}; both started in "
-        f"{started_s:.0f} s, all was healthy {healthy_s:.1f} s later: {errands.lateness(after)}; {index}; {replay}",
+        f"both gone: {errands.lateness(at_first)}; a worker killed, too: {errands.lateness(killed)}; they started in "
+        f"{started_s:.0f} s, all was healthy {healthy_s:.1f} s later: {errands.lateness(after)}; {await same(service)}",
+    )
+
+
+@pytest.mark.covers("REL-03", "REL-06")
+@pytest.mark.asyncio(loop_scope="function")
+async def test_a_start_while_both_are_away(
+    make_service: MakeService,
+    kafka: KafkaServer,
+    elasticsearch: ElasticsearchServer,
+    receiver: Receiver,
+    record_property: Report,
+) -> None:
+    """It is ready without them, and fires; topics and indices are made when there is somebody to make them."""
+    loop = asyncio.get_running_loop()
+    service = make_service()
+    await in_thread(kafka.kill, elasticsearch.kill)
+    began = loop.time()
+    await service.start()
+    started_s = loop.time() - began
+    async with service.client() as client:
+        errands = Errands(service, client, receiver, "damson")
+        away = await errands.hook(MANY)
+        await errands.topic(5)
+        await errands.degraded("kafka", "relay", "search")
+        await errands.finds("postgresql", MANY + 5)
+        await in_thread(kafka.start, elasticsearch.start)
+        began = loop.time()
+        await errands.degraded()
+        healthy_s = loop.time() - began
+        after = await errands.hook(MANY)
+        await errands.finds("elasticsearch", 2 * MANY + 5)
+        await errands.once()
+    record_property(
+        "report",
+        f"ready without both in {started_s:.0f} s: {errands.lateness(away)}; healthy {healthy_s:.1f} s after they "
+        f"were: {errands.lateness(after)}; {await same(service)}",
     )
