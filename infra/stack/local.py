@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -117,9 +118,12 @@ class LocalStack:
                 self._write()
 
     def _ready(self, name: str, address: str, pid: int, log: Path) -> None:
+        # SIGTERM would let PostgreSQL wait for its clients.
+        ends_by = signal.SIGINT if name == POSTGRES else signal.SIGTERM
         with self._lock:
             if self._state is not None:
-                self._state.servers[name] = ServerState("ready", "", address, str(log), ProcessIdentity.of(pid))
+                process = ProcessIdentity.of(pid)
+                self._state.servers[name] = ServerState("ready", "", address, str(log), process, ends_by)
                 self._write()
 
     def _write(self) -> None:

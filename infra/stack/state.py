@@ -32,6 +32,8 @@ class ServerState:
     address: str = ""
     log: str = ""
     process: ProcessIdentity | None = None
+    #: The signal that ends it kindly. Java ignores SIGINT where the shell that started us did, as for a job with `&`.
+    ends_by: int = signal.SIGTERM
 
     @property
     def alive(self) -> bool:
@@ -86,11 +88,10 @@ def end(folder: Path, within_s: float) -> list[str]:
     if state is None:
         return []
     ran = [name for name, server in state.servers.items() if server.alive]
-    # Of its two fatal signals the second is PostgreSQL's fast shutdown; Java takes both for the same.
     _end_process(state.keeper, signal.SIGTERM, within_s, "the keeper")
     for name, server in (StackState.read(folder) or state).servers.items():
         if server.process is not None:
-            _end_process(server.process, signal.SIGINT, within_s, name)
+            _end_process(server.process, signal.Signals(server.ends_by), within_s, name)
     StackState.forget(folder)
     return ran
 

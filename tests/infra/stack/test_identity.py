@@ -16,8 +16,12 @@ from horae.infra.stack.state import ServerState, StackState, end
 
 @pytest.fixture
 def other() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that ends when it is asked to."""
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    """A process that ends when it is asked to, but not by SIGINT, as what a script starts in the background."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", "input()"],
+        stdin=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
     yield process
     process.kill()
     process.wait()
