@@ -51,14 +51,14 @@ demo: setup ## import the examples on a virtual clock, fire what is due, tell th
 	@exec $(BIN)/python examples/demo.py
 
 # By file, so that the tests of one share their services. (loadgroup of pytest-xdist 3.8 does not group under pytest 9.)
-test: lint ## lint, then every test except the long runs and the stack from end to end
-	@$(BIN)/horae stack check >/dev/null || { \
-		if [ "$$CI" = true ]; then echo "CI=true: the tests on Kafka and Elasticsearch are not skipped here." >&2; exit 1; fi; \
-		echo "Until then the tests on Kafka and Elasticsearch (marked \`stack\`) are skipped." >&2; }
+test: lint ## lint, then every test except the long runs and those of the stack
 	@exec $(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not soak and not trial"
 
 # Apart from `make test` until it has run through on a quiet machine: two cores carry one installation of this size.
-test-stack: setup ## the stack from end to end: every end-to-end test in it, outages, and accidents under load
+test-stack: setup ## the tests that need Java, Maven or Go: Kafka, Elasticsearch, the chart, the stack from end to end
+	@$(BIN)/horae stack check >/dev/null || { \
+		if [ "$$CI" = true ]; then echo "CI=true: the tests on Kafka and Elasticsearch are not skipped here." >&2; exit 1; fi; \
+		echo "Until then the tests on Kafka and Elasticsearch (marked \`stack\`) are skipped." >&2; }
 	@exec $(BIN)/pytest -m "trial and not soak"
 
 soak: setup ## the long runs: crash after crash, under load

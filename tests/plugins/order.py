@@ -27,8 +27,20 @@ def depth(nodeid: str) -> int:
     return file.count("/") if file.startswith(_LONG) else 0
 
 
+#: What is fetched or built before the first test that uses it can run: servers in Java, programs in Go.
+_FETCHED = {"kafka", "elasticsearch", "stack_folder", "helm", "deploy_checker"}
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The end-to-end tests first, of these the long runs in their subfolders; otherwise as it was."""
+    """The end-to-end tests first, of these the long runs in their subfolders; otherwise as it was.
+
+    What needs a fetched program, or the stack, is marked `trial`: `make test-stack` runs it.
+    """
+    for item in items:
+        fetching = item.nodeid.startswith("tests/infra/stack/")
+        if fetching or item.get_closest_marker("stack") or _FETCHED & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.trial)
     items.sort(key=lambda item: -depth(item.nodeid))
 
 
