@@ -61,6 +61,7 @@ class Standing:
     skipped: str = "[]"
     open: int = 0
     one_off: str | None = None
+    one_off_id: UUID | None = None
     fired: int = 0
     missed: int = 0
     cancelled_at: datetime | None = None
@@ -215,6 +216,7 @@ def standing_of(record: Any) -> Standing:
         skipped=record["skipped"],
         open=record["open"],
         one_off=record["one_off"],
+        one_off_id=record["one_off_id"],
         fired=record["fired"],
         missed=record["missed"],
         cancelled_at=record["cancelled_at"],

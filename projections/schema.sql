@@ -82,6 +82,7 @@ CREATE TABLE standings (
     skipped json NOT NULL,                  -- slots taken out by hand: [[local, fold], ...]
     open int NOT NULL,                      -- occurrences that have not ended
     one_off text,                           -- of a one-off: the status of its slot's occurrence
+    one_off_id uuid,                        -- that occurrence, once there is one
     fired int NOT NULL,
     missed int NOT NULL,
     created_at timestamptz NOT NULL,

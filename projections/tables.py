@@ -181,6 +181,7 @@ def _standing_values(row: Standing) -> tuple[Any, ...]:
         row.skipped,
         row.open,
         row.one_off,
+        row.one_off_id,
         row.fired,
         row.missed,
         row.created_at,

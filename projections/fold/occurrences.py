@@ -74,6 +74,8 @@ def _met(
     else:
         row = fold.occurrence(event)
     row.priority = body.priority
+    if row.origin == "slot" and not standing.recurring and standing.slot == row.slot:
+        standing.one_off_id = row.id
     _status(standing, row, status)
     if body.moves:
         standing.move_to(body.next if standing.phase == "active" else None)
@@ -90,7 +92,8 @@ def _status(standing: Standing, row: Occurrence, status: str) -> None:
     elif row.status not in OPEN and status in OPEN:
         standing.open += 1
     row.status = status
-    if row.origin == "slot" and not standing.recurring:
+    if row.id == standing.one_off_id:
+        # Not another one: it may be of the series that the schedule was before.
         standing.one_off = status
 
 

@@ -81,7 +81,7 @@ def _changed(fold: Rows, event: Recorded, body: schedule.ScheduleChanged) -> Non
     _definition(fold, standing, body)
     if not body.next_unchanged:
         # Another timing: what became of the old one's slot is its occurrence's to tell.
-        standing.one_off = None
+        standing.one_off = standing.one_off_id = None
         standing.move_to(body.next)
 
 

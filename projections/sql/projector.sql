@@ -81,8 +81,8 @@ ON CONFLICT (id) DO UPDATE SET
     recurring = excluded.recurring, priority = excluded.priority, status = excluded.status, phase = excluded.phase,
     version = excluded.version, slot = excluded.slot, fold = excluded.fold, number = excluded.number,
     due_at = excluded.due_at, plan = excluded.plan, zone = excluded.zone, recipient_zone = excluded.recipient_zone,
-    skipped = excluded.skipped, open = excluded.open, one_off = excluded.one_off, fired = excluded.fired, missed = excluded.missed,
-    updated_at = excluded.updated_at, cancelled_at = excluded.cancelled_at, executed_at = excluded.executed_at,
+    skipped = excluded.skipped, open = excluded.open, one_off = excluded.one_off, one_off_id = excluded.one_off_id,
+    fired = excluded.fired, missed = excluded.missed, updated_at = excluded.updated_at, cancelled_at = excluded.cancelled_at, executed_at = excluded.executed_at,
     failure_reason = excluded.failure_reason, position = excluded.position;
 
 -- name: write_occurrences

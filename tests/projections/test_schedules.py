@@ -81,6 +81,27 @@ async def test_a_series_is_pending_until_its_last_occurrence_has_ended(conn: Con
     assert (row.fired, row.next, row.open, row.failure_reason) == (2, None, 0, None)
 
 
+@pytest.mark.covers("SCH-11")
+async def test_what_is_left_of_a_series_is_not_taken_for_the_one_off_that_it_became(conn: Connection) -> None:
+    """An old occurrence that still retries says nothing of the one-off: neither before it fires nor after it ended."""
+    told = Told()
+    schedule = told.created()
+    old = told.claimed(schedule, next_=at(NOW + DAY))
+    told.failed(schedule, old)
+    definition = s.Definition(timing=t.At(at=NOW + 2 * DAY), priority=3, delivery=Delivery())
+    personal = Personal(recipient="user-17", channel="log:")
+    changed = s.ScheduleChanged(
+        personal=personal, definition=definition, changed=("timing",), next_unchanged=False, next=at(NOW + 2 * DAY)
+    )
+    told.tell(schedule, changed)
+    told.failed(schedule, old, attempt=2)
+    assert await status(conn, told, schedule) == "pending"
+    told.ended(schedule, told.claimed(schedule, at(NOW + 2 * DAY)))
+    assert await status(conn, told, schedule) == "completed"
+    told.ended(schedule, old, o.Outcome.DEAD_LETTERED)
+    assert await status(conn, told, schedule) == "completed"
+
+
 @pytest.mark.covers("SCH-11", "LIF-07")
 async def test_pausing_takes_the_next_slot_away_and_holds_what_waits(conn: Connection) -> None:
     """Paused: no slot row, retries held, even those that arrive now; resumed: both are back; cancelled: at once."""
