@@ -15,6 +15,7 @@ import pytest
 from horae.commands.ports import EventStore, StreamConflict
 from horae.domain.envelope import Meta, NewEvent, Recorded
 from horae.domain.recipient import RecipientProfile, RecipientSet
+from horae.streams.feed import Log
 from horae.streams.shardfeed import ShardLog
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -43,7 +44,7 @@ def as_recorded(events: Sequence[NewEvent], first_position: int) -> list[Recorde
     ]
 
 
-class SharedStore(EventStore, ShardLog, Protocol):
+class SharedStore(EventStore, ShardLog, Log, Protocol):
     """What every store offers to commands and to feeders."""
 
 
@@ -222,6 +223,25 @@ class EventStoreContract:
         assert await positions({3, 7}, 1, 5, 2) == [2, 4]
         assert await positions({5}, 3, 9) == []
         assert (await store.shard_events([5], 0, 9))[0].meta.shard == 5
+
+    async def test_a_subscription_gives_what_is_there_and_what_comes(self, store: SharedStore) -> None:
+        """Everything later than the position, in order, each once; a reader who waits is told of what comes."""
+        stream = uuid4()
+        await store.append(events_of(stream, [1, 2, 3]))
+        seen: list[int] = []
+
+        async def read() -> None:
+            async with store.subscribe(1) as batches:
+                async for batch in batches:
+                    seen.extend(event.position for event in batch)
+                    if len(seen) >= 5:
+                        return
+
+        reading = asyncio.create_task(read())
+        await store.append(events_of(stream, [4]))
+        await store.append(events_of(uuid4(), [1, 2]))
+        await reading
+        assert seen == [2, 3, 4, 5, 6]
 
     async def test_what_is_no_command_is_refused(self, store: EventStore) -> None:
         """No events, a hole in the versions, version 0, and a fence against oneself are mistakes of the caller."""
