@@ -298,8 +298,9 @@ class Every(Value):
     cron: Text | None = Field(
         default=None,
         max_length=100,
-        description="Five fields: minute hour day-of-month month day-of-week. Names, lists, ranges, steps, `L` as last "
-        "day, `5#2` as second Friday, `L5` as last Friday, and @hourly to @yearly. With both day fields given either "
+        description="Five fields: minute hour day-of-month month day-of-week; or six, the second first. Names, lists, "
+        "ranges, steps, `L` as last day, `L-3` as three days before it, `15W` and `LW` as nearest weekday, `5#2` as "
+        "second Friday, `5L` as last Friday, `?` as `*`, and @hourly to @yearly. With both day fields given either "
         "matches; with one that starts with `*`, both must.",
         examples=["0 9 * * MON-FRI"],
     )

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 def preview(
     timing: str | None = typer.Argument(None, help="A timing as JSON, as in the API; else use the options."),
-    cron: str | None = typer.Option(None, "--cron", help='Five fields, such as "0 9 * * MON-FRI".'),
+    cron: str | None = typer.Option(None, "--cron", help='Five fields, such as "0 9 * * MON-FRI", or six.'),
     rrule: str | None = typer.Option(None, "--rrule", help="RFC 5545, such as FREQ=MONTHLY;BYDAY=-1FR."),
     every: str | None = typer.Option(None, "--every", help='An interval, such as "6 hours".'),
     at: str | None = typer.Option(None, "--at", help="An instant with an offset, or a local time (with --zone)."),

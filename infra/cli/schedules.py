@@ -71,7 +71,7 @@ def schedule(
     timing: str | None = typer.Option(None, "--timing", help="A timing as JSON, as in the API."),
     delay: str | None = typer.Option(None, "--in", help="A delay, such as PT5S."),
     at: str | None = typer.Option(None, "--at", help="An instant with an offset."),
-    cron: str | None = typer.Option(None, "--cron", help="Five fields; with --zone."),
+    cron: str | None = typer.Option(None, "--cron", help="Five fields, or six with the second first; with --zone."),
     phrase: str | None = typer.Option(None, "--phrase", help="Words; with --zone."),
     zone: str = typer.Option("recipient", "--zone", help="IANA zone."),
     channel: str = typer.Option("log:", "--channel", help="log: or webhook:URL"),
