@@ -28,6 +28,7 @@ from horae.api.routes import (
     search,
     system,
     timings,
+    zones,
 )
 from horae.api.services import Services
 from horae.api.sse import OpenStreams
@@ -75,6 +76,7 @@ def create_app(services: Services) -> FastAPI:
         clock,
         keys,
         search,
+        zones,
         system,
     ):
         app.include_router(module.router)

@@ -17,8 +17,10 @@ _NONE: tuple[Reason, ...] = ()
 
 def reasons_for(timing: Timing, found: Found, zone: str, source: ZoneSource, jitter: timedelta) -> tuple[Reason, ...]:
     """Every decision that led to a slot's instant, in the order in which they were taken."""
+    named = getattr(timing, "zone", None)
     if (
         source == "timing"
+        and named == zone
         and found.branch == "normal"
         and not jitter
         and found.merged is None
@@ -30,6 +32,8 @@ def reasons_for(timing: Timing, found: Found, zone: str, source: ZoneSource, jit
         reasons.append(_RECIPIENT)
     elif source == "tenant":
         reasons.append(_TENANT)
+    elif source == "timing" and named is not None and named != zone:
+        reasons.append(Reason(code="zone_alias", text=f"{named} is an old name of {zone}."))
     if isinstance(timing, Phrase):
         text = f"{timing.text!r} was understood as {_clock(found.local)} in {zone}."
         reasons.append(Reason(code="understood_phrase", text=text))

@@ -12,6 +12,7 @@ import zoneinfo
 from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from importlib.resources import files
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -51,6 +52,34 @@ def tzdata_version() -> str:
 def zone_names() -> frozenset[str]:
     """Every zone name of the IANA database, links included."""
     return frozenset(zoneinfo.available_timezones())
+
+
+@lru_cache(maxsize=1)
+def links() -> dict[str, str]:
+    """Names that stand for another zone's rules -> that zone, as the database's own text has them."""
+    text = files("tzdata.zoneinfo").joinpath("tzdata.zi").read_text(encoding="utf-8")
+    pairs = (line.split()[1:3] for line in text.splitlines() if line.startswith("L "))
+    return {alias: target for target, alias in pairs}
+
+
+@lru_cache(maxsize=1)
+def _present_names() -> frozenset[str]:
+    """Names in present use: those by which the database lists the countries' zones, and the two that all know."""
+    text = files("tzdata.zoneinfo").joinpath("zone.tab").read_text(encoding="utf-8")
+    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
+    return frozenset(line.split("\t")[2] for line in lines) | {"UTC", "GMT"}
+
+
+@lru_cache(maxsize=1024)
+def canonical(name: str) -> str:
+    """The present name of a zone: `America/Los_Angeles` for `US/Pacific`.
+
+    Links between places in present use stay as they are: Oslo has Berlin's rules today and may not tomorrow.
+    """
+    if name in _present_names() or name not in links():
+        return name
+    target = links()[name]
+    return "UTC" if target == "Etc/UTC" else target
 
 
 @lru_cache(maxsize=1024)
@@ -147,9 +176,9 @@ def _segments(name: str, year: int) -> tuple[list[datetime], list[Segment]]:
 
 
 def resolve_zone(wanted: str, ctx: Context) -> tuple[str, ZoneSource]:
-    """The IANA zone that a timing's `zone` stands for, and who named it."""
+    """The IANA zone that a timing's `zone` stands for, by its present name, and who named it."""
     if wanted != RECIPIENT:
-        return wanted, "timing"
+        return canonical(wanted), "timing"
     if ctx.recipient_zone is not None and ctx.recipient_zone in zone_names():
-        return ctx.recipient_zone, "recipient"
-    return ctx.default_zone, "tenant"
+        return canonical(ctx.recipient_zone), "recipient"
+    return canonical(ctx.default_zone), "tenant"

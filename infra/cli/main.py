@@ -22,6 +22,7 @@ GROUPS = {
     "schedules": ("list", "explain", "schedule"),
     "searching": ("search", "indexer"),
     "previewing": ("preview",),
+    "zoning": ("tz",),
     "importing": ("import",),
     "keys": ("keys",),
     "configuring": ("config",),
