@@ -41,12 +41,12 @@ class Load:
         self._tickets: asyncio.Queue[int] = asyncio.Queue(maxsize=clients * 20)
         self._tasks: list[asyncio.Task[None]] = []
         self._calling_off = asyncio.Event()
-        self._began = 0.0
+        self.began = 0.0
         self.acknowledged = Acknowledged()
         self.seconds = 0.0
 
     async def __aenter__(self) -> Load:
-        self._began = time.monotonic()
+        self.began = time.monotonic()
         session = aiohttp.ClientSession(
             self._url,
             headers={"Authorization": f"Bearer {KEY}"},
@@ -63,7 +63,7 @@ class Load:
     async def __aexit__(self, *_: object) -> None:
         """Call off: no new requests, those under way are finished while the service lives."""
         self._calling_off.set()
-        self.seconds = time.monotonic() - self._began
+        self.seconds = time.monotonic() - self.began
         results = await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._session.close()
         for result in results:
@@ -74,7 +74,7 @@ class Load:
         """One ticket per creation, at the rate; a full queue (the service is down) makes the clock wait, not forget."""
         number = 0
         while not self._calling_off.is_set():
-            due = self._began + number / self.rate
+            due = self.began + number / self.rate
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, due - time.monotonic())):
                     await self._calling_off.wait()

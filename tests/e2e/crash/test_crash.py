@@ -6,12 +6,13 @@ in deliveries, not in time) and at two named points: *claim committed, not sent*
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -23,8 +24,11 @@ from tests.e2e.harness import Service, ended
 
 RATE = 330.0
 SEED = 20261122
-#: How often each worker passes a named point before it hangs there: some four seconds of the load.
-PASSAGES = 1300
+#: Messages between two kills at random: up to a dozen seconds of the load, as each kill costs seconds of what two
+#: processors do, and the load is to be carried meanwhile.
+BETWEEN = (100, 4500)
+#: How often each worker passes a named point before it hangs there: some eight seconds of the load.
+PASSAGES = 2600
 
 
 def _kill(pid: int) -> None:
@@ -40,7 +44,7 @@ async def _kill_at_random(
     killed: Counter[str] = Counter()
     for victim in victims:
         while True:
-            await receiver.more(dice.randint(100, 2500))
+            await receiver.more(dice.randint(*BETWEEN))
             pid = await service.working() if victim == "worker" else service.family().get(victim)
             if pid is not None:
                 break
@@ -82,6 +86,18 @@ async def _kill_at(point: str, service: Service, receiver: CountingReceiver, fau
         fault.marker.forget()
 
 
+@contextlib.contextmanager
+def _told(service: Service, receiver: CountingReceiver, load: Load) -> Iterator[None]:
+    """When it fails: how far everything was, and the end of the log, before the folder is swept away."""
+    try:
+        yield
+    except BaseException:
+        acked = load.acknowledged
+        print(f"after {time.monotonic() - load.began:.0f} s: {len(acked.once)} acknowledged, {acked.retries} retries")
+        print(f"{receiver.seen.count.total()} deliveries; running: {service.family()}; log:\n{service.tail(400)}")
+        raise
+
+
 async def _run(make_service: MakeService, *, kills: int, kills_at_points: int) -> str:
     """Kill, drain, judge; what was seen, in a sentence."""
     dice = random.Random(SEED)
@@ -90,10 +106,11 @@ async def _run(make_service: MakeService, *, kills: int, kills_at_points: int) -
         fault = Fault(service)
         await service.start()
         async with Load(service.url, receiver.channel, rate=RATE) as load:
-            killed = await _kill_at_random(service, receiver, kills, dice)
-            for point in ("claim_committed", "sent"):
-                await _kill_at(point, service, receiver, fault, kills_at_points)
-            await receiver.more(1)
+            with _told(service, receiver, load):
+                killed = await _kill_at_random(service, receiver, kills, dice)
+                for point in ("claim_committed", "sent"):
+                    await _kill_at(point, service, receiver, fault, kills_at_points)
+                await receiver.more(1)
         fired = receiver.seen.count.total()
         fault.marker.close()
         records = await drained(service, load.acknowledged)
