@@ -1,10 +1,10 @@
 """When things are due: timings as clients mean them, and the slots that they come to.
 
 Pure functions of a timing, the zone data and a `Context`; nothing here reads a clock. In reading order: `durations`,
-`values` (the models), `zones` (rules of the zones), `walker`, `cron`, `rrule` with `ruledays` and `subdaily`,
-`interval` (naive local candidates), `series` (recurring timings: candidates met with clock changes), `moments` (timings
-that happen once), `phrases`, `checks` (what `normalise` refuses), `reasons`, `planning` (the functions below),
-`describe`.
+`values` (the models), `zones` (rules of the zones), `walker`, `cron` with `cronfields`, `rrule` with `ruledays`,
+`subdaily` and `ruleset`, `interval` (naive local candidates), `series` (recurring timings: candidates met with clock
+changes), `moments` (timings that happen once), `phrases`, `checks` (what `normalise` refuses), `reasons`, `planning`
+(the functions below), `describe`.
 """
 
 from horae.domain.timing.describe import describe

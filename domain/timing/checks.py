@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 
 from horae.domain import errors
-from horae.domain.timing import cron, rrule
+from horae.domain.timing import cron, rrule, ruleset
 from horae.domain.timing.describe import describe
 from horae.domain.timing.series import follows_clock, rule_of, start_of
 from horae.domain.timing.values import At, Every
@@ -55,7 +55,9 @@ def check_rule(every: Every) -> None:
     if every.cron is not None:
         cron.parse(every.cron)
     if every.rrule is not None:
-        _check_rrule_bounds(every, rrule.parse(every.rrule))
+        single = ruleset.parse(every.rrule).single
+        if single is not None:
+            _check_rrule_bounds(every, single)
     if follows_clock(every):
         for name in ("gap", "overlap"):
             if getattr(every, name) is not None:
@@ -85,7 +87,7 @@ def check_matches(every: Every) -> None:
     """Refuse a rule that names no date at all, such as 30 February. Raises `errors.Invalid`."""
     if every.interval is not None:
         return
-    if rule_of(every).next(start_of(every) - timedelta(seconds=1)) is None:
+    if rule_of(every, "UTC").next(start_of(every) - timedelta(seconds=1)) is None:
         field, value = ("cron", every.cron) if every.cron is not None else ("rrule", every.rrule)
         raise errors.Invalid(
             f"{value!r} never matches: it names no date within fifty years.",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from datetime import datetime, timedelta
 
-from pendulum.helpers import add_duration
-
 from horae.domain.timing.values import Interval, Unit
+from horae.domain.timing.walker import SEARCH_YEARS
 
 ELAPSED_UNITS: dict[Unit, timedelta] = {"minutes": timedelta(minutes=1), "hours": timedelta(hours=1)}
 _DAYS: dict[Unit, int] = {"days": 1, "weeks": 7}
@@ -14,14 +14,18 @@ _MONTHS: dict[Unit, int] = {"months": 1, "years": 12}
 
 
 class CalendarWalk:
-    """origin, origin + n, origin + 2n …; each counted from the origin, so that a clamped month end comes back."""
+    """origin, origin + n, origin + 2n …; each counted from the origin, so that a clamped month end comes back.
 
-    __slots__ = ("days", "months", "origin")
+    Months without the origin's day take their last one, or are left out (`month_end`).
+    """
+
+    __slots__ = ("days", "months", "origin", "skips")
 
     def __init__(self, interval: Interval, origin: datetime) -> None:
         self.origin = origin
         self.days = _DAYS.get(interval.unit, 0) * interval.count
         self.months = _MONTHS.get(interval.unit, 0) * interval.count
+        self.skips = interval.month_end == "skip" and origin.day > 28
 
     def next(self, local: datetime) -> datetime | None:
         """See `walker.Rule.next`."""
@@ -33,10 +37,18 @@ class CalendarWalk:
                 step = timedelta(days=self.days)
                 return origin + ((local - origin) // step + 1) * step
             k = ((local.year - origin.year) * 12 + local.month - origin.month) // self.months
-            candidate = self._month(k)
-            return candidate if candidate > local else self._month(k + 1)
+            while (candidate := self._month(k)) <= local or (self.skips and candidate.day != origin.day):
+                if candidate.year > local.year + SEARCH_YEARS:
+                    return None
+                k += 1
+            return candidate
         except (OverflowError, ValueError):
             return None  # past the end of the calendar
 
     def _month(self, k: int) -> datetime:
-        return add_duration(self.origin, months=k * self.months)
+        origin = self.origin
+        years, month = divmod(origin.month - 1 + k * self.months, 12)
+        year = origin.year + years
+        if origin.day <= 28:
+            return origin.replace(year=year, month=month + 1)
+        return origin.replace(year=year, month=month + 1, day=min(origin.day, monthrange(year, month + 1)[1]))

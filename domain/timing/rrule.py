@@ -29,7 +29,7 @@ _FREQUENCIES = {
 }
 _WEEKDAYS = {"MO": 0, "TU": 1, "WE": 2, "TH": 3, "FR": 4, "SA": 5, "SU": 6}
 _RANGES = {  # least, greatest, may count from the end
-    "BYSECOND": (0, 59, False),
+    "BYSECOND": (0, 60, False),
     "BYMINUTE": (0, 59, False),
     "BYHOUR": (0, 23, False),
     "BYMONTHDAY": (1, 31, True),
@@ -150,7 +150,7 @@ def _parse(text: str) -> Recurrence:
         by_day=by_day,
         by_hour=numbers["BYHOUR"],
         by_minute=numbers["BYMINUTE"],
-        by_second=numbers["BYSECOND"],
+        by_second=tuple(sorted({min(second, 59) for second in numbers["BYSECOND"]})),  # §3.3.12: 60 is read as 59
         by_position=numbers["BYSETPOS"],
         count=_whole("COUNT", parts["COUNT"], MAX_COUNT) if "COUNT" in parts else None,
         until=_until(parts["UNTIL"]) if "UNTIL" in parts else None,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
-from horae.domain.timing import cron, rrule
+from horae.domain.timing import cron, ruleset
 from horae.domain.timing.interval import ELAPSED_UNITS, CalendarWalk
 from horae.domain.timing.values import LAST_YEAR, Branch, Every, GapPolicy, OverlapPolicy
 from horae.domain.timing.walker import SEARCH_YEARS, Rule
@@ -204,7 +204,7 @@ def follows_clock(every: Every) -> bool:
     if every.cron is not None:
         return cron.parse(every.cron).follows_clock
     if every.rrule is not None:
-        return rrule.parse(every.rrule).follows_clock
+        return ruleset.parse(every.rrule).follows_clock
     return every.interval is not None and every.interval.unit in ELAPSED_UNITS
 
 
@@ -216,12 +216,12 @@ def start_of(every: Every) -> datetime:
     return every.anchor.local
 
 
-def rule_of(every: Every) -> Rule:
-    """The local times of a rule that is not elapsed."""
+def rule_of(every: Every, zone: str) -> Rule:
+    """The local times of a rule that is not elapsed; `zone` reads the instants that a recurrence set names."""
     if every.cron is not None:
         return cron.parse(every.cron)
     if every.rrule is not None:
-        return rrule.walk(rrule.parse(every.rrule), start_of(every))
+        return ruleset.walk(ruleset.parse(every.rrule), start_of(every), zone)
     assert every.interval is not None
     return CalendarWalk(every.interval, start_of(every))
 
@@ -230,7 +230,8 @@ def series_of(every: Every, zone: str) -> Series:
     """The series of a normalised timing in a zone."""
     begin, end, count = _begin(every, zone), _end(every, zone), every.count
     if every.rrule is not None and count is None:
-        count = rrule.parse(every.rrule).count
+        single = ruleset.parse(every.rrule).single
+        count = single.count if single is not None else None
     return Series(_source(every, zone, begin), begin, end, count)
 
 
@@ -239,8 +240,8 @@ def _source(every: Every, zone: str, begin: datetime) -> Source:
         origin = begin + _TICK if every.starts_at is not None else begin
         return ElapsedSource(origin, every.interval.count * ELAPSED_UNITS[every.interval.unit], zone)
     if follows_clock(every):
-        return WallSource(rule_of(every), zone, "skip", "both", reports=False)
-    return WallSource(rule_of(every), zone, every.gap or "shift", every.overlap or "first", reports=True)
+        return WallSource(rule_of(every, zone), zone, "skip", "both", reports=False)
+    return WallSource(rule_of(every, zone), zone, every.gap or "shift", every.overlap or "first", reports=True)
 
 
 def _begin(every: Every, zone: str) -> datetime:
@@ -254,7 +255,8 @@ def _begin(every: Every, zone: str) -> datetime:
 def _end(every: Every, zone: str) -> datetime | None:
     bound = every.ends_at
     if bound is None and every.rrule is not None:
-        bound = rrule.parse(every.rrule).until
+        single = ruleset.parse(every.rrule).single
+        bound = single.until if single is not None else None
     if bound is None:
         return None
     if not isinstance(bound, datetime):

@@ -1,0 +1,205 @@
+"""Recurrence sets of RFC 5545: the union of several RRULE and RDATE lines, less the EXDATE lines.
+
+One rule alone stays what it was: its COUNT and UNTIL end the series. In a set they end their own rule, before
+exclusions are taken out, as the RFC has it. Dates without a time mean the start's time of day in RDATE, the whole day
+in EXDATE; instants (`Z`, `TZID=`) are read on the clock of the timing's zone.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+
+from horae.domain import errors
+from horae.domain.timing import rrule
+from horae.domain.timing.rrule import Recurrence
+from horae.domain.timing.walker import Rule
+from horae.domain.timing.zones import to_local, to_utc, zone_names
+
+MAX_DATES = 1000
+_LINE = re.compile(r"(RRULE|RDATE|EXDATE|EXRULE|DTSTART)((?:;[A-Z0-9-]+=[^:;]+)*):(.*)", re.IGNORECASE)
+_DATE = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z)?)?")
+_TICK = timedelta(seconds=1)
+_HINT = 'For example "RRULE:FREQ=WEEKLY;BYDAY=MO\\nRDATE:20261224T090000\\nEXDATE:20261228T090000".'
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One value of an RDATE or EXDATE: a date, a local time, or a time in a zone of its own (`UTC` for `Z`)."""
+
+    value: date | datetime
+    zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """What the lines say."""
+
+    rules: tuple[Recurrence, ...]
+    dates: tuple[Given, ...] = ()
+    excluded: tuple[Given, ...] = ()
+
+    @property
+    def single(self) -> Recurrence | None:
+        """The rule, where there is nothing else."""
+        return self.rules[0] if len(self.rules) == 1 and not self.dates and not self.excluded else None
+
+    @property
+    def follows_clock(self) -> bool:
+        """Hourly and finer rules fire by the running clock, through gaps and overlaps."""
+        return bool(self.rules) and self.rules[0].follows_clock
+
+
+def parse(text: str, field: str = "timing.rrule") -> RuleSet:
+    """Read one rule, or content lines. Raises `errors.Invalid`, naming `field`, for what RFC 5545 does not allow."""
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    if len(lines) <= 1 and not re.match(r"(RDATE|EXDATE|EXRULE|DTSTART)[:;]", text.strip(), re.IGNORECASE):
+        return RuleSet((rrule.parse(text, field),))
+    try:
+        return _parse(tuple(lines), field)
+    except ValueError as problem:
+        raise errors.Invalid(
+            f"{text!r} is not a recurrence set: {problem}.", field=field, value=text, hint=_HINT
+        ) from None
+
+
+@lru_cache(maxsize=4096)
+def walk(given: RuleSet, start: datetime, zone: str) -> Rule:
+    """The local times of a set; `start` (naive) fills what its rules leave open, `zone` reads its instants."""
+    single = given.single
+    if single is not None:
+        return rrule.walk(single, start)
+    parts = [_Ended.of(rule, start, zone) for rule in given.rules]
+    dates = sorted({_local(one, start, zone) for one in given.dates})
+    days = frozenset(one.value for one in given.excluded if not isinstance(one.value, datetime))
+    times = frozenset(_local(one, start, zone) for one in given.excluded if isinstance(one.value, datetime))
+    return Union([*parts, _Listed(dates)] if dates else list(parts), days, times)
+
+
+class Union:
+    """Every time of any part once, less what is excluded."""
+
+    def __init__(self, parts: list[Rule], days: frozenset[date], times: frozenset[datetime]) -> None:
+        self._parts, self._days, self._times = parts, days, times
+
+    def next(self, local: datetime) -> datetime | None:
+        """See `walker.Rule.next`. A day that is left out is left at once, so the steps are as many as the EXDATEs."""
+        at = local
+        while True:
+            coming = [found for part in self._parts if (found := part.next(at)) is not None]
+            if not coming:
+                return None
+            found = min(coming)
+            if found.date() in self._days:
+                at = datetime.combine(found.date() + timedelta(days=1), datetime.min.time()) - _TICK
+            elif found in self._times:
+                at = found
+            else:
+                return found
+
+
+class _Ended:
+    """A rule of a set up to its own COUNT or UNTIL."""
+
+    def __init__(self, rule: Rule, last: datetime | None, first: datetime) -> None:
+        self._rule, self._last, self._before = rule, last, first - _TICK
+
+    @classmethod
+    def of(cls, rule: Recurrence, start: datetime, zone: str) -> _Ended:
+        walked = rrule.walk(rule, start)
+        last: datetime | None = None
+        if rule.until is not None:
+            last = _last_local(rule.until, zone)
+        elif rule.count is not None:
+            at: datetime | None = start - _TICK
+            for _ in range(rule.count):
+                at = walked.next(at) if at is not None else None
+            last = at
+        return cls(walked, last, start)
+
+    def next(self, local: datetime) -> datetime | None:
+        """See `walker.Rule.next`. A set's rules begin at its start: a counted one has no times before its first."""
+        found = self._rule.next(max(local, self._before))
+        return None if found is None or (self._last is not None and found > self._last) else found
+
+
+class _Listed:
+    """RDATE: the times themselves."""
+
+    def __init__(self, times: list[datetime]) -> None:
+        self._times = times
+
+    def next(self, local: datetime) -> datetime | None:
+        """See `walker.Rule.next`."""
+        i = bisect_right(self._times, local)
+        return self._times[i] if i < len(self._times) else None
+
+
+def _last_local(until: date | datetime, zone: str) -> datetime:
+    if not isinstance(until, datetime):
+        return datetime(until.year, until.month, until.day, 23, 59, 59)  # noqa: DTZ001
+    if until.tzinfo is None:
+        return until
+    instant = until.astimezone(UTC).replace(tzinfo=None)
+    local, fold = to_local(instant, zone)
+    if fold:  # the whole first passing of the repeated hour lies before this instant
+        while to_utc(local, 0, zone) != to_utc(local, 1, zone):
+            local += timedelta(minutes=1)
+    return local
+
+
+def _local(one: Given, start: datetime, zone: str) -> datetime:
+    if not isinstance(one.value, datetime):
+        return datetime.combine(one.value, start.time())
+    if one.zone is None or one.zone == zone:
+        return one.value
+    return to_local(to_utc(one.value, 0, one.zone), zone)[0]
+
+
+@lru_cache(maxsize=4096)
+def _parse(lines: tuple[str, ...], field: str) -> RuleSet:
+    rules: list[Recurrence] = []
+    values: dict[str, list[Given]] = {"RDATE": [], "EXDATE": []}
+    for line in lines:
+        match = _LINE.fullmatch(line)
+        name = match[1].upper() if match else "RRULE" if line.upper().startswith("FREQ=") else ""
+        if name == "RRULE":
+            rules.append(rrule.parse(line, field))
+        elif name == "DTSTART":
+            raise ValueError("give the start in `starts_at`, not as DTSTART")
+        elif name == "EXRULE":
+            raise ValueError("RFC 5545 has no EXRULE any more: name the times that are left out by EXDATE")
+        elif match is not None and name in values:
+            values[name] += [_value(text, match[2].upper(), line) for text in match[3].upper().split(",")]
+        else:
+            raise ValueError(f"{line!r} is neither RRULE, RDATE nor EXDATE")
+    if not rules and not values["RDATE"]:
+        raise ValueError("it leaves out times but names none: RRULE or RDATE is missing")
+    if len({rule.follows_clock for rule in rules}) > 1:
+        raise ValueError("FREQ=HOURLY and finer follow the running clock through clock changes, the others do not")
+    if max(len(found) for found in values.values()) > MAX_DATES:
+        raise ValueError(f"more than {MAX_DATES} dates are given: say them by a rule")
+    return RuleSet(tuple(rules), tuple(values["RDATE"]), tuple(values["EXDATE"]))
+
+
+def _value(text: str, parameters: str, line: str) -> Given:
+    match = _DATE.fullmatch(text.strip().partition("/")[0])  # of a period the beginning
+    if match is None:
+        raise ValueError(f"{text!r} is neither a date (20261224) nor a time (20261224T090000, with Z for UTC)")
+    day = date(int(match[1]), int(match[2]), int(match[3]))
+    if match[4] is None:
+        return Given(day)
+    value = datetime(day.year, day.month, day.day, int(match[4]), int(match[5]), int(match[6]))  # noqa: DTZ001
+    if match[7]:
+        return Given(value, "UTC")
+    named = re.search(r";TZID=([^;]+)", parameters)
+    if named is None:
+        return Given(value)
+    known = {name.upper(): name for name in zone_names()}
+    if named[1].strip('"') not in known:
+        written = re.search(r";TZID=([^;:]+)", line, re.IGNORECASE)
+        raise ValueError(f"TZID {written[1] if written else named[1]!r} is not a zone of the IANA database")
+    return Given(value, known[named[1].strip('"')])
