@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 
 from horae.domain import errors
-from horae.domain.timing import cron, rrule, ruleset
+from horae.domain.timing import cron, rrule
+from horae.domain.timing.calendared import BusinessDays, CalendarSeries, calendar_id, check_calendar, series_on
 from horae.domain.timing.describe import describe
+from horae.domain.timing.opendays import BUILT_IN, Calendar
 from horae.domain.timing.series import follows_clock, rule_of, start_of
 from horae.domain.timing.values import At, Every
 from horae.domain.timing.zones import RECIPIENT, check_zone
@@ -45,7 +47,7 @@ def check_at(timing: At) -> None:
 
 def check_rule(every: Every) -> None:
     """One rule, readable, and nothing that contradicts it. Raises `errors.Invalid`."""
-    given = [name for name in ("cron", "rrule", "interval") if getattr(every, name) is not None]
+    given = [name for name in ("cron", "rrule", "interval", "business_day") if getattr(every, name) is not None]
     if len(given) != 1:
         field = given[1] if given else "cron"
         message = f"{' and '.join(f'`{name}`' for name in given)} exclude each other." if given else "No rule is given."
@@ -55,9 +57,8 @@ def check_rule(every: Every) -> None:
     if every.cron is not None:
         cron.parse(every.cron)
     if every.rrule is not None:
-        single = ruleset.parse(every.rrule).single
-        if single is not None:
-            _check_rrule_bounds(every, single)
+        _check_rrule_bounds(every, rrule.parse(every.rrule))
+    check_calendar(every, follows_clock=follows_clock(every))
     if follows_clock(every):
         for name in ("gap", "overlap"):
             if getattr(every, name) is not None:
@@ -83,17 +84,51 @@ def check_rule(every: Every) -> None:
         )
 
 
-def check_matches(every: Every) -> None:
-    """Refuse a rule that names no date at all, such as 30 February. Raises `errors.Invalid`."""
-    if every.interval is not None:
+def check_matches(every: Every, calendar: Calendar | None = None) -> None:
+    """Refuse a rule that names no date at all, such as 30 February, or none that its calendar leaves.
+
+    Raises `errors.Invalid`.
+    """
+    wanted = calendar_id(every)
+    if calendar is None and wanted not in (None, BUILT_IN.id):
+        raise errors.Invalid(
+            f"There is no calendar {wanted!r}.",
+            field="timing.calendar.id",
+            value=wanted,
+            hint=f"Write it first: PUT /v1/calendars/{wanted}.",
+        )
+    _check_leaves(every, calendar or BUILT_IN)
+    if every.interval is not None or every.business_day is not None:
         return
-    if rule_of(every, "UTC").next(start_of(every) - timedelta(seconds=1)) is None:
+    if rule_of(every).next(start_of(every) - timedelta(seconds=1)) is None:
         field, value = ("cron", every.cron) if every.cron is not None else ("rrule", every.rrule)
         raise errors.Invalid(
             f"{value!r} never matches: it names no date within fifty years.",
             field=f"timing.{field}",
             value=value,
             hint='The last day of every month is "0 9 L * *" in cron, "FREQ=MONTHLY;BYMONTHDAY=-1" as a rule.',
+        )
+
+
+def _check_leaves(every: Every, calendar: Calendar) -> None:
+    """The bounds left aside: does the calendar leave anything of the rule?"""
+    if every.business_day is not None:
+        if BusinessDays(every.business_day, calendar).next(start_of(every) - timedelta(seconds=1)) is None:
+            raise errors.Invalid(
+                f"No month has a business day {every.business_day.nth} by the calendar {calendar.id}.",
+                field="timing.business_day.nth",
+                value=every.business_day.nth,
+                hint="-1 is the last business day, whichever it is.",
+            )
+        return
+    unbounded = every.model_copy(update={"ends_at": None, "count": None})
+    series = series_on(unbounded, "UTC", calendar) if every.calendar is not None else None
+    if isinstance(series, CalendarSeries) and series.begin is not None and series.later(series.begin) is None:
+        raise errors.Invalid(
+            f"The calendar {calendar.id} leaves nothing of this rule: every slot falls on what it closes.",
+            field="timing.calendar",
+            value=calendar.id,
+            hint='Move slots instead of dropping them ("move": "forward"), or choose other days.',
         )
 
 

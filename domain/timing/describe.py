@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import assert_never
 
 from horae.domain.timing.durations import Span
+from horae.domain.timing.opendays import BusinessDay
 from horae.domain.timing.values import At, Every, In, Now, Phrase, Timing
 from horae.domain.timing.zones import RECIPIENT
 
@@ -32,20 +33,44 @@ def describe(timing: Timing) -> str:
             meaning = f", understood as {_moment(seen.local)} in {seen.zone}" if seen is not None else ""
             return f'"{timing.text}"{meaning}'
         case Every():
-            return f"{_rule(timing)} {_zone(timing.zone)}{_bounds(timing)}"
+            return f"{_rule(timing)} {_zone(timing.zone)}{_calendar(timing)}{_bounds(timing)}"
         case _:
             assert_never(timing)
 
 
+def _business_day(asked: BusinessDay) -> str:
+    place = {1: "first", 2: "second", 3: "third", -1: "last", -2: "last but one"}.get(asked.nth)
+    named = place or (f"{asked.nth}th" if asked.nth > 0 else f"{-asked.nth}th last")
+    when = "of the month" if not asked.months else f"of month {', '.join(map(str, asked.months))}"
+    return f"on the {named} business day {when} at {asked.at}"
+
+
 def _rule(every: Every) -> str:
+    if every.business_day is not None:
+        return _business_day(every.business_day)
     if every.interval is not None:
         count, unit = every.interval.count, every.interval.unit
-        short = ", months that lack the day left out" if every.interval.month_end == "skip" else ""
-        return (f"every {count} {unit}" if count != 1 else f"every {unit[:-1]}") + short
+        return f"every {count} {unit}" if count != 1 else f"every {unit[:-1]}"
     if every.cron is not None:
         return _cron(" ".join(every.cron.split())) or f'by the cron expression "{every.cron}"'
-    lines = (every.rrule or "").strip().splitlines()
-    return f'by the rule "{every.rrule}"' if len(lines) <= 1 else f"by a recurrence set of {len(lines)} lines"
+    return f'by the rule "{every.rrule}"'
+
+
+def _calendar(every: Every) -> str:
+    kept = every.calendar
+    if kept is None or not kept.restricts:
+        return ""
+    closed = [
+        words
+        for words, given in (
+            ("outside business hours", kept.business_hours_only),
+            ("on weekends", kept.skip_weekends),
+            ("on holidays", kept.skip_holidays),
+        )
+        if given
+    ]
+    way = {"drop": "not", "back": "moved back", "forward": "moved on", None: "moved on"}[kept.move]
+    return f", {' or '.join(closed)} by the calendar {kept.id} {way}"
 
 
 def _cron(text: str) -> str | None:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 from horae.domain import errors
 from horae.domain.ids import occurrence_id
 from horae.domain.timing import checks, moments
+from horae.domain.timing.calendared import CalendarSeries, calendar_id, series_on
+from horae.domain.timing.opendays import BUILT_IN
 from horae.domain.timing.reasons import reasons_for, skip_reason
-from horae.domain.timing.series import Found, Series, follows_clock, series_of, start_of
+from horae.domain.timing.series import Found, Series, follows_clock, start_of
 from horae.domain.timing.values import (
     FIRST_YEAR,
     LAST_YEAR,
@@ -119,7 +121,7 @@ def following(timing: Timing, current: Next, ctx: Context) -> Next | None:
     if not isinstance(timing, Every):
         return None
     zone, source = zone_of(timing, ctx)
-    series = series_of(timing, zone)
+    series = series_on(timing, zone, ctx.calendar or BUILT_IN)
     at = series.source.nominal(current.slot.local, current.slot.fold)
     for found, number in _walk(series, at, current.number):
         if not _is_exception(found, ctx):
@@ -142,7 +144,7 @@ def find(timing: Timing, slot: Slot, ctx: Context) -> Next | None:
         found = moments.resolved(timing, zone)
         own = (found.local, found.fold) == (slot.local, slot.fold)
         return _plan(timing, found, None, ctx, zone, source) if own else None
-    series = series_of(timing, zone)
+    series = series_on(timing, zone, ctx.calendar or BUILT_IN)
     here = series.has(slot.local, slot.fold)
     numbered = series.numbered(here.due - _TICK) if here is not None else None
     return _plan(timing, *numbered, ctx, zone, source) if numbered is not None else None
@@ -161,12 +163,12 @@ def preview(timing: Timing, count: int, ctx: Context, after: datetime | None = N
             f"The year is outside {FIRST_YEAR + 1} to {LAST_YEAR}.", field="after", value=base.isoformat()
         )
     if not _is_settled(timing):
-        then = Context(base, ctx.schedule_id, ctx.default_zone, ctx.recipient_zone, ctx.exceptions)
+        then = replace(ctx, now=base)
         timing = _settle(timing, then)
     elif isinstance(timing, Every):
         checks.check_named_zone(timing.zone)
         checks.check_rule(timing)
-        checks.check_matches(timing)
+        checks.check_matches(timing, ctx.calendar)
     if not isinstance(timing, Every):
         once = _once(timing, ctx)
         return Preview(slots=[once] if once is not None and (after is None or once.due_at > base) else [])
@@ -201,8 +203,11 @@ def _settle(timing: Timing, ctx: Context) -> Timing:
     update: dict[str, object] = {"anchor": anchor}
     if not follows_clock(timing):
         update |= {"gap": timing.gap or "shift", "overlap": timing.overlap or "first"}
+    if timing.calendar is not None and timing.calendar.move is None:
+        move = "drop" if follows_clock(timing) else "forward"
+        update["calendar"] = timing.calendar.model_copy(update={"move": move})
     settled = timing.model_copy(update=update)
-    checks.check_matches(settled)
+    checks.check_matches(settled, ctx.calendar)
     return settled
 
 
@@ -244,7 +249,9 @@ def _when(timing: Timing) -> tuple[str, str]:
             return "timing", timing.kind
 
 
-def _walk(series: Series, at: datetime, number: int | None = None) -> Iterator[tuple[Found, int | None]]:
+def _walk(
+    series: Series | CalendarSeries, at: datetime, number: int | None = None
+) -> Iterator[tuple[Found, int | None]]:
     """Slots after an instant, numbered where the series counts; `number` is that of the slot at `at`, if known."""
     if series.count is not None and number is None:
         numbered = series.numbered(at)
@@ -264,7 +271,7 @@ def _walk(series: Series, at: datetime, number: int | None = None) -> Iterator[t
 def _coming(timing: Every, instant: datetime, ctx: Context) -> Iterator[Next]:
     """Planned slots due after an instant, in the series' order; jitter may lift earlier slots past the instant."""
     zone, source = zone_of(timing, ctx)
-    series = series_of(timing, zone)
+    series = series_on(timing, zone, ctx.calendar or BUILT_IN)
     begun = False
     for found, number in _walk(series, moments.utc(instant) - (timing.jitter or _NO_TIME)):
         if _is_exception(found, ctx):
@@ -294,6 +301,7 @@ def _plan(timing: Timing, found: Found, number: int | None, ctx: Context, zone: 
         zone_source=source,
         tzdata=tzdata_version(),
         branch=found.branch,
+        calendar=(ctx.calendar or BUILT_IN).label if calendar_id(timing) is not None else None,
         jitter_s=jitter.total_seconds(),
         reasons=reasons_for(timing, found, zone, source, jitter),
     )
@@ -311,7 +319,7 @@ def _jitter(widest: timedelta, ctx: Context, found: Found) -> timedelta:
 def _passed_over(timing: Every, base: datetime, slots: list[Next], count: int, ctx: Context) -> list[SkippedSlot]:
     """What lies between `base` and the last slot shown but is not sent: client's exceptions, and gaps."""
     zone, _ = zone_of(timing, ctx)
-    series = series_of(timing, zone)
+    series = series_on(timing, zone, ctx.calendar or BUILT_IN)
     start = max(moments.utc(base), series.begin)
     ended = len(slots) < count
     end = series.end if ended and series.end is not None else None
@@ -332,4 +340,9 @@ def _passed_over(timing: Every, base: datetime, slots: list[Next], count: int, c
             (at, SkippedSlot(slot=Slot(local=local), reason=skip_reason(code, local, zone)))
             for local, at in series.source.dropped(start, end)
         ]
+        if isinstance(series, CalendarSeries):
+            passed += [
+                (at, SkippedSlot(slot=Slot(local=local, fold=fold), reason=why))
+                for at, local, fold, why in series.removed(start, end)
+            ]
     return [skipped for _, skipped in sorted(passed, key=lambda pair: (pair[0], pair[1].slot.local))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from functools import lru_cache
 
+from horae.domain.timing.calendared import Moved
 from horae.domain.timing.durations import format_duration
 from horae.domain.timing.series import Found
 from horae.domain.timing.values import At, Phrase, Reason, Timing, ZoneSource
@@ -24,6 +25,7 @@ def reasons_for(timing: Timing, found: Found, zone: str, source: ZoneSource, jit
         and found.branch == "normal"
         and not jitter
         and found.merged is None
+        and not isinstance(found, Moved)
         and timing.kind != "phrase"
     ):
         return _NONE
@@ -42,6 +44,8 @@ def reasons_for(timing: Timing, found: Found, zone: str, source: ZoneSource, jit
     if found.merged is not None:
         text = f"{_clock(found.merged)} does not exist in {zone} and, moved on, falls on this slot: sent once."
         reasons.append(Reason(code="merged", text=text))
+    if isinstance(found, Moved) and found.why is not None:
+        reasons.append(found.why)
     if jitter:
         text = f"Spread by {format_duration(jitter)}, fixed by the occurrence's id."
         reasons.append(Reason(code="jitter", text=text))

@@ -15,13 +15,13 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from horae.domain.timing.durations import CalendarDuration, Duration
+from horae.domain.timing.opendays import BusinessDay, Calendar, OnCalendar
 
 FIRST_YEAR = 1970
 LAST_YEAR = 2199
 MAX_COUNT = 20_000  # numbering a slot walks there from the beginning
 
 GapPolicy = Literal["shift", "skip"]
-MonthEnd = Literal["clamp", "skip"]
 OverlapPolicy = Literal["first", "second", "both"]
 Unit = Literal["minutes", "hours", "days", "weeks", "months", "years"]
 ZoneSource = Literal["timing", "recipient", "tenant", "instant"]
@@ -171,6 +171,9 @@ class Plan(Value):
     zone_source: ZoneSource = Field(description="Who named the zone; `instant` when none was needed.")
     tzdata: str = Field(description="Version of the zone database used.", examples=["2026f"])
     branch: Branch = Field(description="How the local time met the clock changes of its zone.")
+    calendar: str | None = Field(
+        default=None, description="The calendar that was asked, with its version.", examples=["munich@3 holidays 0.109"]
+    )
     jitter_s: float = Field(default=0.0, description="Seconds added to spread load; the same in preview and release.")
     reasons: tuple[Reason, ...] = Field(default=(), description="Every decision that moved or chose the instant.")
 
@@ -273,13 +276,11 @@ class Phrase(Value):
 class Interval(Value):
     """A fixed distance between slots."""
 
-    unit: Unit = Field(description="Minutes and hours are elapsed time; days and longer keep the wall-clock time.")
-    count: int = Field(default=1, ge=1, le=1_000_000, description="How many units between two slots.")
-    month_end: MonthEnd | None = Field(
-        default=None,
-        description="Of months and years that lack the day: `clamp` (default) takes the month's last one (31 January, "
-        "then 28 February, then 31 March), `skip` leaves the month out.",
+    unit: Unit = Field(
+        description="Minutes and hours are elapsed time; days and longer keep the wall-clock time. Months and years "
+        "that lack the day use their last one (31 January, then 28 February, then 31 March)."
     )
+    count: int = Field(default=1, ge=1, le=1_000_000, description="How many units between two slots.")
 
 
 class Missed(Value):
@@ -295,7 +296,7 @@ class Missed(Value):
 
 
 class Every(Value):
-    """Release again and again by one rule: exactly one of `cron`, `rrule` and `interval`."""
+    """Release again and again by one rule: exactly one of `cron`, `rrule`, `interval` and `business_day`."""
 
     kind: Literal["every"] = "every"
     cron: Text | None = Field(
@@ -309,13 +310,20 @@ class Every(Value):
     )
     rrule: Text | None = Field(
         default=None,
-        max_length=20_000,
-        description="RFC 5545 recurrence rule, without DTSTART (that is `starts_at`); or several lines RRULE, RDATE "
-        "and EXDATE: the times of any rule and date, less those left out.",
-        examples=["FREQ=MONTHLY;BYDAY=-1FR", "RRULE:FREQ=WEEKLY;BYDAY=MO\nEXDATE:20261228T090000"],
+        max_length=500,
+        description="RFC 5545 recurrence rule, without DTSTART (that is `starts_at`).",
+        examples=["FREQ=MONTHLY;BYDAY=-1FR"],
     )
     interval: Interval | None = Field(
         default=None, description="A fixed distance between slots.", examples=[{"unit": "hours", "count": 6}]
+    )
+    business_day: BusinessDay | None = Field(
+        default=None, description="A business day of every month.", examples=[{"nth": -1, "at": "09:00"}]
+    )
+    calendar: OnCalendar | None = Field(
+        default=None,
+        description="The calendar that it keeps to, and what becomes of slots that this closes.",
+        examples=[{"id": "munich", "skip_weekends": True, "skip_holidays": True, "move": "forward"}],
     )
     zone: Zone = Field(default="recipient", description=_ZONE_DESCRIPTION, examples=["Europe/Berlin"])
     starts_at: LocalBound | None = Field(
@@ -359,10 +367,14 @@ Timing = Annotated[Now | At | In | Phrase | Every, Field(discriminator="kind")]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a timing is read against: the present, whose schedule it is, the zones, and the slots that were skipped."""
+    """What a timing is read against: the present, whose schedule it is, zones, skipped slots, and its calendar.
+
+    `calendar` None: the built-in one, if the timing asks for any.
+    """
 
     now: datetime
     schedule_id: UUID
     default_zone: str = "UTC"
     recipient_zone: str | None = None
     exceptions: frozenset[Slot] = field(default_factory=frozenset)
+    calendar: Calendar | None = None

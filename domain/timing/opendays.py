@@ -1,0 +1,256 @@
+"""Calendars: which days are worked, and during which hours.
+
+A `CalendarDefinition` is what a tenant has written down; a `Calendar` is that together with the calendars it names and
+the versions of all of them: the value that deciders are given. Times in here are naive local times; whose zone they are
+read in is the business of whoever asks.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from horae.domain.envelope import Value
+from horae.domain.timing.publicdays import holidays_version, make_up_days, public_days, weekend_of
+
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DEFAULT = "default"
+#: So far ahead and back an open day is looked for.
+REACH_DAYS = 400
+MAX_DAYS = 2_000
+
+_CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d|24:00", re.ASCII)
+_SATURDAY_SUNDAY = frozenset({5, 6})
+_ONE_DAY = timedelta(days=1)
+
+
+def _clock(value: str) -> str:
+    if not _CLOCK.fullmatch(value):
+        raise ValueError(f"{value!r} is not a time of day such as 09:00; the last is 24:00")
+    return value
+
+
+def _plain(value: str) -> str:
+    if any(char == "\x00" or 0xD800 <= ord(char) < 0xE000 for char in value):
+        raise ValueError("text must not hold U+0000 or lone surrogates")
+    return value
+
+
+ClockTime = Annotated[str, AfterValidator(_clock)]
+CalendarId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
+Title = Annotated[str, AfterValidator(_plain), StringConstraints(max_length=200)]
+
+
+class Hours(Value):
+    """One stretch of opening on a day, from `start` up to but not including `end`."""
+
+    start: ClockTime = Field(examples=["09:00"])
+    end: ClockTime = Field(description="24:00 is the day's end.", examples=["17:00"])
+
+
+class Day(Value):
+    """A day of one's own, or a run of them: closed, unless it says otherwise."""
+
+    date: date
+    until: date | None = Field(default=None, description="Last day of a run, included.")
+    name: Title | None = Field(default=None, examples=["Works outing"])
+    open: bool = Field(default=False, description="A day that is worked although it is a weekend or a holiday.")
+    hours: tuple[Hours, ...] = Field(default=(), max_length=24, description="Worked at these hours only.")
+    yearly: bool = Field(default=False, description="Comes every year.")
+
+
+class CalendarDefinition(Value):
+    """Days and hours of work. What is not given is as in the built-in calendar: Monday to Friday, 09:00 to 17:00."""
+
+    title: Title | None = Field(default=None, description="For people.", examples=["Munich office"])
+    hours: dict[Weekday, tuple[Hours, ...]] | None = Field(
+        default=None,
+        description="Business hours by weekday, several a day if need be; a weekday that is left out has none. "
+        "Default: 09:00 to 17:00 every day that is worked.",
+        examples=[{"mon": [{"start": "09:00", "end": "12:00"}, {"start": "13:00", "end": "17:00"}]}],
+    )
+    weekend: tuple[Weekday, ...] | None = Field(
+        default=None, description="Days off of every week. Default: the country's, else Saturday and Sunday."
+    )
+    country: str | None = Field(default=None, max_length=8, description="Public holidays of it.", examples=["DE"])
+    subdivision: str | None = Field(default=None, max_length=40, description="And of this part.", examples=["BY"])
+    days: tuple[Day, ...] = Field(default=(), max_length=MAX_DAYS, description="Days of one's own.")
+    plus: tuple[CalendarId, ...] = Field(
+        default=(), max_length=16, description="Calendars whose holidays count as well."
+    )
+    minus: tuple[CalendarId, ...] = Field(
+        default=(), max_length=16, description="Calendars whose holidays do not count; days of one's own always do."
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Calendar:
+    """A calendar with those that it names. `version` 0: the built-in one, which nobody has written down."""
+
+    id: str
+    version: int
+    definition: CalendarDefinition
+    plus: tuple[Calendar, ...] = ()
+    minus: tuple[Calendar, ...] = ()
+    _own: dict[date, Day] = field(default_factory=dict, repr=False)
+    _yearly: dict[tuple[int, int], Day] = field(default_factory=dict, repr=False)
+    _known: dict[date, tuple[bool, str | None]] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        for day in self.definition.days:
+            at = day.date
+            while at <= (day.until or day.date):
+                if day.yearly:
+                    self._yearly[at.month, at.day] = day
+                else:
+                    self._own[at] = day
+                at += _ONE_DAY
+
+    @property
+    def label(self) -> str:
+        """What plans call it: name, version, those of the calendars that it names, and the holidays' version."""
+        parts = [f"{self.id}@{self.version}", *(f"+{other.label}" for other in self.plus)]
+        parts += [f"-{other.label}" for other in self.minus]
+        if self.definition.country is not None:
+            parts.append(f"holidays {holidays_version()}")
+        return " ".join(parts)
+
+    def holiday(self, day: date) -> str | None:
+        """The name of the holiday on that day; None: it is none. A day of one's own comes first."""
+        own = self._own_day(day)
+        if own is not None:
+            return None if own.open or own.hours else own.name or "closed"
+        name = self._named(day)
+        if name is None or any(other.holiday(day) is not None for other in self.minus):
+            return None
+        return name
+
+    def weekend(self, day: date) -> bool:
+        """Is it a day off of every week (and not one that is worked in return for another)?"""
+        own = self._own_day(day)
+        if own is not None and (own.open or own.hours):
+            return False
+        definition = self.definition
+        if definition.weekend is not None:
+            return WEEKDAYS[day.weekday()] in definition.weekend
+        if definition.country is None:
+            return day.weekday() in _SATURDAY_SUNDAY
+        if day.weekday() not in weekend_of(definition.country, day.year):
+            return False
+        return day not in make_up_days(definition.country, definition.subdivision, day.year)
+
+    def business_day(self, day: date) -> bool:
+        """Neither weekend nor holiday."""
+        weekend, holiday = self.known(day)
+        return not weekend and holiday is None
+
+    def known(self, day: date) -> tuple[bool, str | None]:
+        """`weekend` and `holiday` of the day, remembered."""
+        found = self._known.get(day)
+        if found is None:
+            if len(self._known) > 20_000:
+                self._known.clear()
+            found = self._known[day] = (self.weekend(day), self.holiday(day))
+        return found
+
+    def hours(self, day: date) -> list[tuple[datetime, datetime]]:
+        """The day's business hours as local times, in order; empty on days off."""
+        if not self.business_day(day):
+            return []
+        own = self._own_day(day)
+        midnight = datetime.combine(day, time())
+        stretches = own.hours if own is not None and own.hours else None
+        if stretches is None and self.definition.hours is not None:
+            stretches = self.definition.hours.get(WEEKDAYS[day.weekday()], ())
+            if not stretches and own is not None and own.open:
+                stretches = _NINE_TO_FIVE
+        return [
+            (midnight + _since_midnight(stretch.start), midnight + _since_midnight(stretch.end))
+            for stretch in (_NINE_TO_FIVE if stretches is None else stretches)
+        ]
+
+    def open_at(self, local: datetime) -> bool:
+        """Is the local time within business hours?"""
+        return any(start <= local < end for start, end in self.hours(local.date()))
+
+    def next_open(self, local: datetime) -> datetime | None:
+        """The local time itself if it is within business hours, else the next opening; None: none in `REACH_DAYS`."""
+        day = local.date()
+        for _ in range(REACH_DAYS):
+            for start, end in self.hours(day):
+                if local < end:
+                    return max(local, start)
+            day += _ONE_DAY
+        return None
+
+    def last_open(self, local: datetime) -> datetime | None:
+        """The local time itself if it is within business hours, else the last minute before of them."""
+        day = local.date()
+        for _ in range(REACH_DAYS):
+            for start, end in reversed(self.hours(day)):
+                if start <= local:
+                    return min(local, end - timedelta(minutes=1))
+            day -= _ONE_DAY
+        return None
+
+    def _own_day(self, day: date) -> Day | None:
+        own = self._own.get(day)
+        return own if own is not None else self._yearly.get((day.month, day.day))
+
+    def _named(self, day: date) -> str | None:
+        definition = self.definition
+        if definition.country is not None:
+            name = public_days(definition.country, definition.subdivision, day.year).get(day)
+            if name is not None:
+                return name
+        for other in self.plus:
+            name = other.holiday(day)
+            if name is not None:
+                return name
+        return None
+
+
+def _since_midnight(text: str) -> timedelta:
+    return timedelta(hours=int(text[:2]), minutes=int(text[3:]))
+
+
+_NINE_TO_FIVE = (Hours(start="09:00", end="17:00"),)
+BUILT_IN = Calendar(DEFAULT, 0, CalendarDefinition())
+
+
+# --- a timing's own calendar ----------------------------------------------------------------------------------------
+
+
+class OnCalendar(Value):
+    """The calendar that a recurring timing keeps to."""
+
+    id: CalendarId = Field(default=DEFAULT, description="A calendar of yours; `default` is there without writing it.")
+    business_hours_only: bool = Field(default=False, description="Nothing outside its business hours.")
+    skip_weekends: bool = Field(default=False, description="Nothing on its weekends.")
+    skip_holidays: bool = Field(default=False, description="Nothing on its holidays.")
+    move: Literal["forward", "back", "drop"] | None = Field(
+        default=None,
+        description="What falls on a closed day goes out at the same time of the next open day (`forward`, default) or "
+        "of the last one before (`back`); what falls outside business hours, at the next opening, or in the last "
+        "minute before closing. `drop`: not at all; the default, and the only choice, for rules that follow the clock.",
+    )
+
+    @property
+    def restricts(self) -> bool:
+        """Does it close anything?"""
+        return self.business_hours_only or self.skip_weekends or self.skip_holidays
+
+
+class BusinessDay(Value):
+    """The same business day of every month: neither weekend nor holiday by the timing's calendar."""
+
+    nth: int = Field(ge=-23, le=23, description="1 is the first of the month, -1 the last.", examples=[-1])
+    at: ClockTime = Field(description="Local time.", examples=["09:00"])
+    months: tuple[Annotated[int, Field(ge=1, le=12)], ...] = Field(
+        default=(), max_length=12, description="Only in these months. Default: in all."
+    )
