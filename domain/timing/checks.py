@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 
 from horae.domain import errors
-from horae.domain.timing import cron, rrule
+from horae.domain.timing import cron, rrule, ruleset
 from horae.domain.timing.calendared import BusinessDays, CalendarSeries, calendar_id, check_calendar, series_on
 from horae.domain.timing.describe import describe
 from horae.domain.timing.opendays import BUILT_IN, Calendar
@@ -57,7 +57,9 @@ def check_rule(every: Every) -> None:
     if every.cron is not None:
         cron.parse(every.cron)
     if every.rrule is not None:
-        _check_rrule_bounds(every, rrule.parse(every.rrule))
+        single = ruleset.parse(every.rrule).single
+        if single is not None:
+            _check_rrule_bounds(every, single)
     check_calendar(every, follows_clock=follows_clock(every))
     if follows_clock(every):
         for name in ("gap", "overlap"):
@@ -100,7 +102,7 @@ def check_matches(every: Every, calendar: Calendar | None = None) -> None:
     _check_leaves(every, calendar or BUILT_IN)
     if every.interval is not None or every.business_day is not None:
         return
-    if rule_of(every).next(start_of(every) - timedelta(seconds=1)) is None:
+    if rule_of(every, "UTC").next(start_of(every) - timedelta(seconds=1)) is None:
         field, value = ("cron", every.cron) if every.cron is not None else ("rrule", every.rrule)
         raise errors.Invalid(
             f"{value!r} never matches: it names no date within fifty years.",

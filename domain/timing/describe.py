@@ -50,10 +50,12 @@ def _rule(every: Every) -> str:
         return _business_day(every.business_day)
     if every.interval is not None:
         count, unit = every.interval.count, every.interval.unit
-        return f"every {count} {unit}" if count != 1 else f"every {unit[:-1]}"
+        short = ", months that lack the day left out" if every.interval.month_end == "skip" else ""
+        return (f"every {count} {unit}" if count != 1 else f"every {unit[:-1]}") + short
     if every.cron is not None:
         return _cron(" ".join(every.cron.split())) or f'by the cron expression "{every.cron}"'
-    return f'by the rule "{every.rrule}"'
+    lines = (every.rrule or "").strip().splitlines()
+    return f'by the rule "{every.rrule}"' if len(lines) <= 1 else f"by a recurrence set of {len(lines)} lines"
 
 
 def _calendar(every: Every) -> str:

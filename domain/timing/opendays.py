@@ -41,6 +41,9 @@ def _plain(value: str) -> str:
     return value
 
 
+Date = date
+"""The type, where a field has its name."""
+
 ClockTime = Annotated[str, AfterValidator(_clock)]
 CalendarId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
 Title = Annotated[str, AfterValidator(_plain), StringConstraints(max_length=200)]
@@ -56,8 +59,8 @@ class Hours(Value):
 class Day(Value):
     """A day of one's own, or a run of them: closed, unless it says otherwise."""
 
-    date: date
-    until: date | None = Field(default=None, description="Last day of a run, included.")
+    date: Date
+    until: Date | None = Field(default=None, description="Last day of a run, included.")
     name: Title | None = Field(default=None, examples=["Works outing"])
     open: bool = Field(default=False, description="A day that is worked although it is a weekend or a holiday.")
     hours: tuple[Hours, ...] = Field(default=(), max_length=24, description="Worked at these hours only.")

@@ -22,6 +22,7 @@ LAST_YEAR = 2199
 MAX_COUNT = 20_000  # numbering a slot walks there from the beginning
 
 GapPolicy = Literal["shift", "skip"]
+MonthEnd = Literal["clamp", "skip"]
 OverlapPolicy = Literal["first", "second", "both"]
 Unit = Literal["minutes", "hours", "days", "weeks", "months", "years"]
 ZoneSource = Literal["timing", "recipient", "tenant", "instant"]
@@ -276,11 +277,13 @@ class Phrase(Value):
 class Interval(Value):
     """A fixed distance between slots."""
 
-    unit: Unit = Field(
-        description="Minutes and hours are elapsed time; days and longer keep the wall-clock time. Months and years "
-        "that lack the day use their last one (31 January, then 28 February, then 31 March)."
-    )
+    unit: Unit = Field(description="Minutes and hours are elapsed time; days and longer keep the wall-clock time.")
     count: int = Field(default=1, ge=1, le=1_000_000, description="How many units between two slots.")
+    month_end: MonthEnd | None = Field(
+        default=None,
+        description="Of months and years that lack the day: `clamp` (default) takes the month's last one (31 January, "
+        "then 28 February, then 31 March), `skip` leaves the month out.",
+    )
 
 
 class Missed(Value):
@@ -310,9 +313,10 @@ class Every(Value):
     )
     rrule: Text | None = Field(
         default=None,
-        max_length=500,
-        description="RFC 5545 recurrence rule, without DTSTART (that is `starts_at`).",
-        examples=["FREQ=MONTHLY;BYDAY=-1FR"],
+        max_length=20_000,
+        description="RFC 5545 recurrence rule, without DTSTART (that is `starts_at`); or several lines RRULE, RDATE "
+        "and EXDATE: the times of any rule and date, less those left out.",
+        examples=["FREQ=MONTHLY;BYDAY=-1FR", "RRULE:FREQ=WEEKLY;BYDAY=MO\nEXDATE:20261228T090000"],
     )
     interval: Interval | None = Field(
         default=None, description="A fixed distance between slots.", examples=[{"unit": "hours", "count": 6}]
