@@ -74,6 +74,8 @@ class Feed:
         self._on_applied = list(on_applied)
         self._projector = projector or Projector()
         self._conn: Connection | None = None
+        #: Done when the session with the read models has ended by itself.
+        self._ended: asyncio.Future[None] | None = None
         self._applying = asyncio.Lock()
         self._looks: set[asyncio.Task[None]] = set()
         self.counts = FeedCounts()
@@ -116,14 +118,40 @@ class Feed:
         async with self._applying:
             await self._begin()
         async with self._log.subscribe(self._projector.position) as batches:
-            async for batch in batches:
+            while (batch := await self._next(batches)) is not None:
                 async with self._applying:
                     await self._apply(batch)
+
+    async def _next(self, batches: AsyncIterator[list[Recorded]]) -> list[Recorded] | None:
+        """What comes next; None: nothing more. Raises `ConnectionResetError` when our session ends meanwhile.
+
+        A server that crashes takes back what it had committed lazily, and nothing new may come for a long time: so the
+        end of the session is itself a reason to look where everything stands.
+        """
+
+        async def coming() -> list[Recorded] | None:
+            return await anext(batches, None)
+
+        assert self._ended is not None
+        batch = asyncio.create_task(coming(), name="feed-next")
+        try:
+            await asyncio.wait((batch, self._ended), return_when=asyncio.FIRST_COMPLETED)
+            if not batch.done():
+                raise ConnectionResetError("the session with the read models has ended")
+            return batch.result()
+        finally:
+            if not batch.done():
+                batch.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await batch
 
     async def _begin(self) -> Connection:
         """A connection, with positions as they stand; always a new one: the copy may be another, and its row types."""
         await self._disconnect()
+        if self._ended is None or self._ended.done():
+            self._ended = asyncio.get_running_loop().create_future()
         self._conn = conn = await self._connect()
+        conn.add_termination_listener(self._session_ended)
         await conn.add_listener(LOOK_CHANNEL, self._heard)
         await self._tell(Applied(await self._projector.load(conn), reset=True))
         return conn
@@ -142,6 +170,10 @@ class Feed:
             except PositionMoved:
                 log.info("feed_position_moved", position=self._projector.position)
                 conn = await self._begin()
+
+    def _session_ended(self, conn: object) -> None:
+        if conn is self._conn and self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
 
     def _heard(self, *_: Any) -> None:
         look = asyncio.create_task(self._look_again(), name="feed-look")

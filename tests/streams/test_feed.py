@@ -38,6 +38,7 @@ class Heard:
 
     def __init__(self) -> None:
         self.applied: list[Applied] = []
+        self._seen = 0
         self._changed = asyncio.Condition()
 
     async def __call__(self, applied: Applied) -> None:
@@ -49,6 +50,12 @@ class Heard:
         """Everything up to there was told."""
         async with self._changed:
             await self._changed.wait_for(lambda: any(a.position >= position for a in self.applied))
+
+    async def again(self) -> None:
+        """Something more is told; or was, since nobody looked."""
+        async with self._changed:
+            seen, self._seen = self._seen, len(self.applied)
+            await self._changed.wait_for(lambda: len(self.applied) > seen)
 
     async def resets(self, count: int) -> None:
         """The feed began that many times."""
@@ -122,6 +129,33 @@ async def test_it_goes_on_when_its_connections_are_cut(store: PostgresEventStore
         await heard.until(2)
         await heard.resets(2)
         assert feed.counts.restarts >= 1
+
+
+@pytest.mark.covers("REL-07")
+async def test_what_a_crash_of_the_server_took_back_is_applied_again_though_nothing_new_comes(
+    store: PostgresEventStore, database: Database
+) -> None:
+    """Read models commit lazily: the end of the feed's session is reason enough to look where they stand."""
+    told, heard = Told(), Heard()
+    told.created(1)
+    told.created(2)
+    async with feeding(store, database.owner_dsn, heard):
+        await append(store, told)
+        await heard.until(2)
+        conn = await schema.connect(database.owner_dsn)
+        # As a crash leaves them: all sessions ended, and the last commit gone, its positions with it.
+        async with conn.transaction():
+            for table in ("schedules", "schedule_words", "schedule_tags", "standings", "due"):
+                await conn.execute(f"DELETE FROM {table}")
+            await conn.execute("UPDATE positions SET position = 0")
+        await conn.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()",
+            database.name,
+        )
+        await heard.resets(2)
+        while await conn.fetchval("SELECT count(*) FROM due") < 2:
+            await heard.again()
+        await conn.close()
 
 
 @pytest.mark.covers("REL-07")
