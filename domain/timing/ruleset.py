@@ -22,6 +22,7 @@ from horae.domain.timing.zones import to_local, to_utc, zone_names
 MAX_DATES = 1000
 _LINE = re.compile(r"(RRULE|RDATE|EXDATE|EXRULE|DTSTART)((?:;[A-Z0-9-]+=[^:;]+)*):(.*)", re.IGNORECASE)
 _DATE = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z)?)?")
+_FOLD = re.compile(r"\r?\n[ \t]")  # §3.1: a line that begins with a blank goes on with the one before
 _TICK = timedelta(seconds=1)
 _HINT = 'For example "RRULE:FREQ=WEEKLY;BYDAY=MO\\nRDATE:20261224T090000\\nEXDATE:20261228T090000".'
 
@@ -55,9 +56,10 @@ class RuleSet:
 
 def parse(text: str, field: str = "timing.rrule") -> RuleSet:
     """Read one rule, or content lines. Raises `errors.Invalid`, naming `field`, for what RFC 5545 does not allow."""
-    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    unfolded = _FOLD.sub("", text)
+    lines = [line.strip() for line in unfolded.splitlines() if line.strip()]
     if len(lines) <= 1 and not re.match(r"(RDATE|EXDATE|EXRULE|DTSTART)[:;]", text.strip(), re.IGNORECASE):
-        return RuleSet((rrule.parse(text, field),))
+        return RuleSet((rrule.parse(unfolded, field),))
     try:
         return _parse(tuple(lines), field)
     except ValueError as problem:

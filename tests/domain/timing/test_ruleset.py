@@ -129,6 +129,14 @@ def test_what_is_no_set_is_refused_with_a_right_one(text: str, said: str) -> Non
     assert refused.value.hint
 
 
+def test_folded_lines_are_read_as_one() -> None:
+    """As calendar files break them, after 75 octets."""
+    assert ruleset.parse("RRULE:FREQ=WEEK\r\n LY;BYDAY=MO\nEXDATE:20260\n\t112T090000") == ruleset.parse(
+        "RRULE:FREQ=WEEKLY;BYDAY=MO\nEXDATE:20260112T090000"
+    )
+    assert ruleset.parse("FREQ=WEEKLY;\n BYDAY=MO").single == ruleset.parse("FREQ=WEEKLY;BYDAY=MO").single
+
+
 def test_a_set_that_leaves_everything_out_is_refused() -> None:
     """Three days, all of them left out: nothing would ever be sent."""
     text = "RRULE:FREQ=DAILY;COUNT=3\nEXDATE:20260105,20260106,20260107"
