@@ -182,8 +182,9 @@ class Dispatcher:
         """Read ahead if needed, and start what is due and has a free slot: at most one batch."""
         now = self._clock.now()
         await self._read_ahead(now)
-        for row in self._horizon.pop_due(self._clock.now()):
-            self._ready.add(row)
+        self._pop_due()
+        await self._reading.look_abroad(now, busy=len(self._ready) >= self._config.batch)
+        self._pop_due()
         self._measure()
         if not self._may_claim():
             return Pass()
@@ -209,6 +210,10 @@ class Dispatcher:
                 parked += 1
         self._metrics.stale.inc(stale)
         return Pass(len(rows), started, parked, stale)
+
+    def _pop_due(self) -> None:
+        for row in self._horizon.pop_due(self._clock.now()):
+            self._ready.add(row)
 
     def _next_batch(self) -> list[DueRow]:
         """Rows to plan now: those whose endpoint has a slot again, then the most pressing."""

@@ -83,7 +83,7 @@ class Reading:
         return bool(lost or gained)
 
     async def read_ahead(self, now: datetime) -> None:
-        """Move the horizon's edge ahead when half of it is used up; look after overdue work of others.
+        """Move the horizon's edge ahead when half of it is used up.
 
         Raises what the source raises; what was read until then stays.
         """
@@ -93,8 +93,15 @@ class Reading:
             while self._horizon.room >= min(self._config.batch, self._horizon.capacity):
                 if not await self._read_page(self._horizon.edge, until):
                     break
+
+    async def look_abroad(self, now: datetime, busy: bool) -> None:
+        """Look after overdue work of others, once it is time to do so again.
+
+        `busy`: we are late with our own, and take over from nobody who lives: where everybody has too much to do, those
+        who take each other's work only do it twice. Raises what the source raises.
+        """
         if not self.everything and time.monotonic() - self._looked_abroad > self._config.foreign_every_s:
-            await self._look_abroad(now)
+            await self._look_abroad(now, busy)
 
     @property
     def pause_s(self) -> float:
@@ -118,11 +125,11 @@ class Reading:
         self._horizon.end_load([row for row in page if row.shard in self.shards], edge)
         return full
 
-    async def _look_abroad(self, now: datetime) -> None:
+    async def _look_abroad(self, now: datetime, busy: bool) -> None:
         """Take over what is overdue in shards that are not ours, each a share of it.
 
         What nobody who lives has, soon; what somebody has, later, for he may merely have much to do; and what is very
-        late whoever sees it first, because whoever it would fall to seems not to do it.
+        late whoever sees it first and has nothing to do, because whoever it would fall to seems not to do it.
         """
         self._looked_abroad = time.monotonic()
         among, after = self._peers.among(), timedelta(seconds=self._config.foreign_after_s)
@@ -130,10 +137,10 @@ class Reading:
         orphaned = [shard for shard in abroad if shard not in among.others]
         for shards, overdue, limit in (
             (orphaned, after, _PAGE),
-            (abroad, after * _PATIENCE, self._config.batch),
+            (() if busy else abroad, after * _PATIENCE, self._config.batch),
         ):
             if not shards:
                 continue
             for row in await self._source.page(shards, BEGINNING, now - overdue, min(self._horizon.room or 1, limit)):
-                if among.is_ours(row.key) or row.due_at <= now - after * _LAST_RESORT:
+                if among.is_ours(row.key) or (not busy and row.due_at <= now - after * _LAST_RESORT):
                     self._horizon.adopt(row)

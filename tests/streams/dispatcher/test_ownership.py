@@ -112,3 +112,21 @@ async def test_what_falls_to_a_peer_that_does_nothing_is_taken_in_the_end(worker
     worker.clock.set(DUE + 11 * SECOND)
     assert (await dispatcher.run_once()).taken == 1
     await worker.channel.until(1)
+
+
+async def test_who_is_late_himself_takes_nothing_from_the_living(worker: Worker) -> None:
+    """Where all have too much to do, taking each other's work would only do it twice; what is left over comes later."""
+    schedules = await asyncio.gather(*(worker.create(at(DUE), recipient=f"r{i}") for i in range(60)))
+    await worker.applied()
+    shards = {schedule: await shard_of(worker, schedule) for schedule in schedules}
+    half = {shard for shard in ALL_SHARDS if shard % 2}
+    mine = {schedule for schedule, shard in shards.items() if shard in half}
+    known = Known(Among(0, 2, others=frozenset(ALL_SHARDS) - half))
+    busy = worker.dispatcher(shards=half, peers=known, foreign_every_s=1e-9, batch=5, run=False)
+    worker.clock.set(DUE + 20 * SECOND)
+    fired = (await busy.run_once()).started
+    assert busy.queue_size == len(mine) - fired
+    while fired < len(schedules):
+        fired += (await busy.run_once()).started
+        await worker.channel.until(fired)
+        await worker.applied()
