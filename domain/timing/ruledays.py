@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from calendar import isleap, monthrange
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 
@@ -44,7 +45,30 @@ class RuleDays:
             return ()
         if self.frequency <= MONTHLY and not self._in_phase(date(year, month, 1)):
             return ()
-        return tuple(day for day in range(1, monthrange(year, month)[1] + 1) if self._matches(date(year, month, day)))
+        return tuple(day for day in self._candidates(year, month) if self._matches(date(year, month, day)))
+
+    def _candidates(self, year: int, month: int) -> Iterable[int]:
+        """Days that the most telling part admits, ascending, so that a search through years of months is quick."""
+        first, length = monthrange(year, month)
+        if self._month_days:
+            return sorted(
+                {day if day > 0 else length + 1 + day for day in self._month_days} & set(range(1, length + 1))
+            )
+        if self._year_days:
+            before = date(year, month, 1).toordinal() - date(year, 1, 1).toordinal()
+            of_year = {day if day > 0 else 366 + isleap(year) + day for day in self._year_days}
+            return sorted(day - before for day in of_year if 1 <= day - before <= length)
+        if self.interval > 1 and self.frequency in (WEEKLY, DAILY):
+            begin = date(year, month, 1)
+            index = _period_index(self.frequency, self.week_start, begin)
+            ahead = (self.phase - index) % self.interval
+            if self.frequency == DAILY:
+                return range(1 + ahead, length + 1, self.interval)
+            if index + ahead > _period_index(WEEKLY, self.week_start, begin.replace(day=length)):
+                return ()
+        if self._weekdays and not self._nth:
+            return [day for day in range(1, length + 1) if (first + day - 1) % 7 in self._weekdays]
+        return range(1, length + 1)
 
     def period(self, day: date) -> list[date]:
         """The named days of the year, month, week or day that holds `day`."""

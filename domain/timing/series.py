@@ -20,6 +20,7 @@ from horae.domain.timing.zones import Segment, gap_at, segment_at, to_local, to_
 
 _TICK = timedelta(microseconds=1)
 _ONE_DAY = timedelta(days=1)
+_JUMP = timedelta(days=3)  # more than any offset and any gap
 _SEARCH = timedelta(days=SEARCH_YEARS * 366)
 
 
@@ -67,7 +68,12 @@ class WallSource:
             found, exhausted = self._within(segment, cursor, known)
             if found is not None or exhausted:
                 return found
-            end = segment.end
+            end, ahead = segment.end, known.ahead
+            if ahead is not None and ahead - end > _JUMP:  # nothing of a rare rule lies in the stretches until then
+                at = ahead - _JUMP
+                segment = segment_at(at, self._zone)
+                cursor = at + segment.offset
+                continue
             segment = segment_at(end, self._zone)
             cursor = end + segment.offset - _TICK
         return None
@@ -273,15 +279,15 @@ def _at_midnight(bound: date | datetime) -> datetime:
 class _Memo:
     """Remembers the rule's last answer: a rare rule's next time lies many stretches ahead and stays the same."""
 
-    __slots__ = ("_answer", "_asked", "_rule")
+    __slots__ = ("_asked", "_rule", "ahead")
 
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
         self._asked: datetime | None = None
-        self._answer: datetime | None = None
+        self.ahead: datetime | None = None
 
     def next(self, local: datetime) -> datetime | None:
-        asked, answer = self._asked, self._answer
+        asked, answer = self._asked, self.ahead
         if asked is None or local < asked or (answer is not None and local >= answer):
-            self._asked, self._answer = local, self._rule.next(local)
-        return self._answer
+            self._asked, self.ahead = local, self._rule.next(local)
+        return self.ahead
