@@ -27,7 +27,8 @@ class InMemoryEventStore:
     log: list[Recorded] = field(default_factory=list)
     _streams: dict[UUID, list[Recorded]] = field(default_factory=dict)
     _indexed: int = 0
-    _waiting: set[asyncio.Future[None]] = field(default_factory=set)
+    #: Who waits for more, in the order of coming: a set would have another order in every run.
+    _waiting: dict[asyncio.Future[None], None] = field(default_factory=dict)
 
     async def append(
         self,
@@ -47,7 +48,7 @@ class InMemoryEventStore:
                 raise StreamConflict(stream, expected, actual)
         for row in command.rows:
             self.log.append(codec.load(row.topic, row.state, row.stream, row.version, len(self.log) + 1))
-        for waiter in self._waiting:
+        for waiter in list(self._waiting):
             if not waiter.done():
                 waiter.set_result(None)
         return len(self.log)
@@ -110,11 +111,11 @@ class InMemoryEventStore:
         """Return when the log goes further than `position`."""
         while len(self.log) <= position:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.add(waiter)
+            self._waiting[waiter] = None
             try:
                 await waiter
             finally:
-                self._waiting.discard(waiter)
+                self._waiting.pop(waiter, None)
 
 
 class _Reader:
