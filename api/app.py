@@ -16,6 +16,7 @@ from horae.api.metrics import Metrics
 from horae.api.ratelimit import RateLimiter
 from horae.api.routes import (
     bulk,
+    calendars,
     changes,
     clock,
     dead_letters,
@@ -76,6 +77,7 @@ def create_app(services: Services) -> FastAPI:
         clock,
         keys,
         search,
+        calendars,
         zones,
         system,
     ):

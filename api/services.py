@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from prometheus_client import CollectorRegistry
 
+from horae.commands.calendars import Calendars
 from horae.commands.keys import Keys
 from horae.commands.occurrences import Occurrences
 from horae.commands.ports import Clock, EventStore, Ids, Refs
@@ -93,6 +94,7 @@ class Services:
     occurrences: Occurrences
     recipients: Recipients
     keys: Keys
+    calendars: Calendars
     store: EventStore
     #: Of the restricted role `horae_api`, with search_path = read.
     pool: Pool

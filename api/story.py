@@ -109,6 +109,10 @@ def _schedule_told(event: Recorded, body: Event, occurrence: UUID, zone: str | N
             return decision(
                 event, "resumed", f"Resumed by {by}.{because}{then}", reason=body.reason, request_id=request
             )
+        case s.ScheduleReplanned():
+            then = f"goes out on {local(body.next.due_at, zone)}" if body.next else "has no slot left to come"
+            text = f"The {body.cause} changed ({body.detail}): what was planned for {local(body.before.due_at, zone)}"
+            return decision(event, "replanned", f"{text} {then if body.next else 'fell away, and it ' + then}.")
         case s.ScheduleCancelled():
             return decision(event, "cancelled", f"Cancelled by {by}.{because}", reason=body.reason, request_id=request)
         case s.SlotSkipped() if body.occurrence == occurrence:

@@ -65,6 +65,7 @@ def next_shown(at: t.Next) -> NextShown:
         zone_source=plan.zone_source,
         tzdata=plan.tzdata,
         branch=plan.branch,
+        calendar=plan.calendar,
         jitter_s=plan.jitter_s,
         reasons=plan.reasons,
     )

@@ -6,9 +6,10 @@ that it names decide which slot comes, and whether it has been dealt with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Protocol
 from uuid import UUID
 
@@ -16,6 +17,12 @@ from horae.domain import occurrence as o
 from horae.domain import schedule as s
 from horae.domain import timing as t
 from horae.domain.envelope import Event, Meta, Recorded
+from horae.domain.timing.calendared import calendar_id
+from horae.domain.timing.opendays import Calendar
+
+KnownCalendars = Mapping[tuple[str, str], Calendar]
+"""(tenant, id) -> the calendar."""
+NO_CALENDARS: KnownCalendars = MappingProxyType({})
 
 
 class Due(Protocol):
@@ -114,7 +121,7 @@ def fold_schedule(events: Sequence[Recorded]) -> s.Schedule:
 def sets_pointer(body: Event) -> bool:
     """Does this event of a schedule say anew at which slot its series stands?"""
     match body:
-        case s.ScheduleCreated() | s.ScheduleResumed():
+        case s.ScheduleCreated() | s.ScheduleResumed() | s.ScheduleReplanned():
             return True
         case s.ScheduleChanged() | s.SlotSkipped() | s.SlotUnskipped():
             return not body.next_unchanged
@@ -137,7 +144,12 @@ def moves_series(body: Event) -> int | None:
 
 
 def candidate_of(
-    row: Due, streams: dict[UUID, list[Recorded]], zones: dict[UUID, str], now: datetime, default_zone: str
+    row: Due,
+    streams: dict[UUID, list[Recorded]],
+    zones: dict[UUID, str],
+    now: datetime,
+    default_zone: str,
+    calendars: KnownCalendars = NO_CALENDARS,
 ) -> Candidate | None:
     """The row with what it stands on; None: it is out of date. `zones`: of recipients, by schedule."""
     asked = streams.get(row.schedule)
@@ -146,7 +158,8 @@ def candidate_of(
     schedule, history = fold_schedule(asked), streams.get(row.occurrence, [])
     state = fold(history)
     zone = zones.get(schedule.id, row.zone)
-    context = schedule.context(now, default_zone=default_zone, recipient_zone=zone)
+    calendar = calendars.get((row.tenant, calendar_id(schedule.timing) or ""))
+    context = schedule.context(now, default_zone=default_zone, recipient_zone=zone, calendar=calendar)
     causes = ((history or asked)[-1].meta, asked[0].meta)
     if row.row == "slot":
         pointer = _pointer(asked)
@@ -179,7 +192,7 @@ def _pointer(asked: Sequence[Recorded]) -> tuple[int, t.Next | None] | None:
 
 def _at(row: Due, schedule: s.Schedule, context: t.Context) -> t.Next:
     """The slot that the row names, with its plan as it was made: in the recipient's zone of then."""
-    then = schedule.context(context.now, default_zone=context.default_zone, recipient_zone=row.zone)
+    then = replace(context, recipient_zone=row.zone, exceptions=schedule.exceptions)
     found = t.find(schedule.timing, row.slot, then)
     if found is not None:
         return found.model_copy(update={"number": row.number, "due_at": row.due_at})
@@ -206,6 +219,14 @@ def recipient_followed(asked: Sequence[Recorded]) -> str | None:
             timing = event.body.definition.timing
             follows = isinstance(timing, t.Every) and timing.zone == "recipient"
             return event.body.personal.recipient if follows else None
+    return None
+
+
+def calendar_of(asked: Sequence[Recorded]) -> str | None:
+    """The calendar that the schedule's series keeps to, if any."""
+    for event in reversed(asked):
+        if isinstance(event.body, s.ScheduleCreated | s.ScheduleChanged):
+            return calendar_id(event.body.definition.timing)
     return None
 
 

@@ -6,13 +6,14 @@ stream's id (derived from its idempotency key) and collides with what it repeats
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
 from horae.commands import tracing
-from horae.commands.context import Answer, Call, digest_of, meta_of, mismatch
-from horae.commands.ports import Clock, EventStore, Ids, Lane, Refs, StreamConflict
+from horae.commands.calendars import Resolver, fences
+from horae.commands.context import Answer, Call, digest_of, meta_of, mismatch, until_no_conflict
+from horae.commands.ports import NOTHING_EXPECTED, Clock, EventStore, Ids, Lane, Refs, StreamConflict
 from horae.commands.reading import answer_of, fold_schedule, load_schedule
 from horae.commands.recipients import Recipients
 from horae.domain import schedule as s
@@ -23,6 +24,8 @@ from horae.domain.draft import CloneOverrides, Draft, check_draft
 from horae.domain.envelope import NewEvent, Recorded
 from horae.domain.errors import HoraeError, Invalid
 from horae.domain.ids import derived_id, shard_of
+from horae.domain.timing.calendared import calendar_id
+from horae.domain.timing.opendays import Calendar
 
 DEFAULT_RETRY = Retry()
 #: Creations in one commit of a bulk request.
@@ -65,6 +68,7 @@ class Creation:
         self._store, self._clock, self._ids, self._refs = store, clock, ids, refs
         self._recipients, self._default_zone, self._default_retry = recipients, default_zone, default_retry
         self._offered = offered
+        self._calendars = Resolver(store)
 
     @tracing.operation("schedule.create", tracing.answer_facts)
     async def create(self, call: Call, draft: Draft) -> Answer[s.Schedule]:
@@ -87,6 +91,15 @@ class Creation:
     async def _create(
         self, call: Call, schedule: UUID, draft: Draft, *, cloned_from: UUID | None = None
     ) -> Answer[s.Schedule]:
+        async def attempt() -> Answer[s.Schedule]:
+            return await self._create_once(call, schedule, draft, cloned_from)
+
+        # Only a calendar that is changed at the same time makes it begin again.
+        return await until_no_conflict(attempt)
+
+    async def _create_once(
+        self, call: Call, schedule: UUID, draft: Draft, cloned_from: UUID | None
+    ) -> Answer[s.Schedule]:
         try:
             context = await self._context(call.tenant, schedule, draft.recipient, draft.timing)
             event = self._first_event(call, schedule, draft, context, cloned_from)
@@ -96,7 +109,7 @@ class Creation:
             if repeat is None:
                 raise
             return repeat
-        return await self._store_new(call, event)
+        return await self._store_new(call, event, fences(call.tenant, context.calendar))
 
     def _first_event(
         self, call: Call, schedule: UUID, draft: Draft, context: t.Context, cloned_from: UUID | None = None
@@ -129,9 +142,16 @@ class Creation:
         )
         return NewEvent(schedule, 1, meta, body)
 
-    async def _store_new(self, call: Call, event: NewEvent, *, lane: Lane = "fast") -> Answer[s.Schedule]:
+    async def _store_new(
+        self,
+        call: Call,
+        event: NewEvent,
+        expects: Mapping[UUID, int] = NOTHING_EXPECTED,
+        *,
+        lane: Lane = "fast",
+    ) -> Answer[s.Schedule]:
         try:
-            position = await self._store.append([event], lane=lane)
+            position = await self._store.append([event], expects, lane=lane)
         except StreamConflict:
             repeat = await self._repeated(call, event.stream)
             if repeat is None:
@@ -160,32 +180,36 @@ class Creation:
     async def _create_chunk(self, call: Call, items: Sequence[BulkItem]) -> list[BulkResult]:
         zoned = {item.draft.recipient for item in items if needs_recipient_zone(item.draft.timing)}
         zones = await self._recipients.zones(call.tenant, zoned)
+        calendars = await self._calendars.for_timings(call.tenant, [item.draft.timing for item in items])
         asked = [_Asked.of(call, item, self._ids) for item in items]
         keyed = [each.schedule for each in asked if each.call.idempotency_key is not None]
         known = await self._store.scoped(call.tenant).load_many(keyed) if keyed else {}
         outcomes: dict[int, Answer[s.Schedule] | HoraeError] = {}
         events: dict[int, NewEvent] = {}
+        expects: dict[UUID, int] = {}
         for place, each in enumerate(asked):
             try:
                 if each.schedule in known:
                     outcomes[place] = _repeat_of(each.call, each.schedule, known[each.schedule])
                 else:
-                    context = self._context_in(each.schedule, zones.get(each.draft.recipient))
+                    calendar = calendars.get(calendar_id(each.draft.timing) or "")
+                    context = self._context_in(each.schedule, zones.get(each.draft.recipient), calendar)
+                    expects |= fences(call.tenant, calendar)
                     events[place] = self._first_event(each.call, each.schedule, each.draft, context)
             except HoraeError as error:
                 outcomes[place] = error
-        outcomes |= await self._store_chunk(asked, events)
+        outcomes |= await self._store_chunk(asked, events, expects)
         return [_result(item, outcomes[place]) for place, item in enumerate(items)]
 
     async def _store_chunk(
-        self, asked: Sequence[_Asked], events: dict[int, NewEvent]
+        self, asked: Sequence[_Asked], events: dict[int, NewEvent], expects: Mapping[UUID, int]
     ) -> dict[int, Answer[s.Schedule] | HoraeError]:
         """All in one append; if one of them is a repeat that came in meanwhile (or twice), each for itself."""
         together = {event.stream: place for place, event in reversed(events.items())}
         places = sorted(together.values())
         outcomes: dict[int, Answer[s.Schedule] | HoraeError] = {}
         try:
-            last = await self._store.append([events[place] for place in places], lane="bulk") if places else 0
+            last = await self._store.append([events[place] for place in places], expects, lane="bulk") if places else 0
         except StreamConflict:
             places = []
         except HoraeError as error:
@@ -198,7 +222,7 @@ class Creation:
                 outcomes[place] = answer_of(event.stream, [recorded])
         for place in sorted(events.keys() - outcomes.keys()):
             try:
-                outcomes[place] = await self._store_new(asked[place].call, events[place], lane="bulk")
+                outcomes[place] = await self._store_new(asked[place].call, events[place], expects, lane="bulk")
             except HoraeError as error:
                 outcomes[place] = error
         return outcomes
@@ -210,14 +234,15 @@ class Creation:
 
     async def _context(self, tenant: str, schedule: UUID, recipient: str, timing: t.Timing) -> t.Context:
         zone = await self._recipients.zone(tenant, recipient) if needs_recipient_zone(timing) else None
-        return self._context_in(schedule, zone)
+        return self._context_in(schedule, zone, await self._calendars.for_timing(tenant, timing))
 
-    def _context_in(self, schedule: UUID, recipient_zone: str | None) -> t.Context:
+    def _context_in(self, schedule: UUID, recipient_zone: str | None, calendar: Calendar | None = None) -> t.Context:
         return t.Context(
             now=self._clock.now(),
             schedule_id=schedule,
             default_zone=self._default_zone,
             recipient_zone=recipient_zone,
+            calendar=calendar,
         )
 
 

@@ -15,10 +15,13 @@ from typing import Literal, TypeVar
 from uuid import UUID
 
 from horae.commands import tracing
+from horae.commands.calendars import Resolver, fences
 from horae.commands.candidates import (
+    NO_CALENDARS,
     Candidate,
     Due,
     Rule,
+    calendar_of,
     candidate_of,
     fold,
     fold_schedule,
@@ -83,6 +86,7 @@ class Occurrences:
     ) -> None:
         self._store, self._clock, self._ids, self._default_zone = store, clock, ids, default_zone
         self._ended = ended
+        self._calendars = Resolver(store)
 
     # --- claiming -------------------------------------------------------------------------------------------------
 
@@ -96,7 +100,11 @@ class Occurrences:
         wanted |= {row.occurrence for row in rows if fresh or row.occurrence_version > 0}
         streams = await self._store.load_many(wanted)
         zones = await self._recipient_zones(rows, streams)
-        return [candidate_of(row, streams, zones, self._clock.now(), self._default_zone) for row in rows]
+        kept = {(row.tenant, calendar_of(streams.get(row.schedule, []))) for row in rows}
+        named = {(tenant, calendar) for tenant, calendar in kept if calendar is not None}
+        calendars = await self._calendars.resolve(named) if named else NO_CALENDARS
+        now = self._clock.now()
+        return [candidate_of(row, streams, zones, now, self._default_zone, calendars) for row in rows]
 
     async def claim(
         self, candidate: Candidate, owner: int, rules: Sequence[Rule] = ()
@@ -115,6 +123,8 @@ class Occurrences:
                 candidate.due, candidate.state, bodies, Call(tenant=candidate.due.tenant, actor=_actor(owner))
             )
             expects = {candidate.schedule.id: candidate.schedule.version}
+            # A calendar that changes re-plans by where series stand: none may have moved on by the old one unseen.
+            expects |= fences(candidate.due.tenant, candidate.context.calendar)
             try:
                 position = await insist(lambda e=events, x=expects: self._store.append(e, x))  # type: ignore[misc]
             except StreamConflict:

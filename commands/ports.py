@@ -136,6 +136,18 @@ class SeriesPointers(Protocol):
         ...
 
 
+class CalendarUsers(Protocol):
+    """Who keeps to which calendar, as a read model knows it."""
+
+    async def schedules_on(self, tenant: str, calendar: str, position: int) -> list[UUID]:
+        """The schedules, not cancelled, that keep to the calendar or to one that names it, by itself or through others.
+
+        From a read model that has applied everything up to `position`: what was planned before is among them.
+        Raises `Unavailable` when it does not come that far in time.
+        """
+        ...
+
+
 class OpenOccurrences(Protocol):
     """Which occurrences are out and not back."""
 

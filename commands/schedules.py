@@ -10,9 +10,11 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from horae.commands import tracing
+from horae.commands.calendars import fences
 from horae.commands.context import Answer, Call, event_id_for, find_repeat, meta_of, until_no_conflict
 from horae.commands.creation import DEFAULT_RETRY, Creation
 from horae.commands.ports import NOTHING_EXPECTED, Clock, EventStore, Ids, OpenOccurrences, Refs, SeriesPointers
@@ -30,6 +32,7 @@ from horae.domain.ids import shard_of
 from horae.domain.request import RequestAnswered, request_stream
 
 Decision = tuple[s.Command, Mapping[UUID, int]]
+Cause = Literal["calendar", "zone", "recipient"]
 Decider = Callable[[s.Schedule, t.Context], Awaitable[Decision]]
 
 
@@ -72,14 +75,17 @@ class Schedules(Creation, ScheduleHistory):
 
         async def decider(state: s.Schedule, context: t.Context) -> Decision:
             current, expects = s.NOT_READ, NOTHING_EXPECTED
-            moves = patch.timing is not None and s.moves(patch.timing, state, context)
+            then = context
+            if patch.timing is not None:
+                then = replace(context, calendar=await self._calendars.for_timing(call.tenant, patch.timing))
+            moves = patch.timing is not None and s.moves(patch.timing, state, then)
             if moves or not state.recurring:
                 current, expects = await self._stand(call, state, context)
             command = s.Change(
-                changes=changes, context=context, current=current, if_match=if_match, request_digest=call.digest
+                changes=changes, context=then, current=current, if_match=if_match, request_digest=call.digest
             )
             # A change of the content is fenced by the schedule's own head, which every claim expects.
-            return command, expects if moves else NOTHING_EXPECTED
+            return command, {**expects, **fences(call.tenant, then.calendar)} if moves else NOTHING_EXPECTED
 
         answer = await self._ask(call, "change", schedule, decider, dry_run=dry_run)
         return answer if dry_run else await self._with_claimed(call, answer)
@@ -158,6 +164,20 @@ class Schedules(Creation, ScheduleHistory):
 
         return await self._ask(call, f"unskip:{_name(slot)}", schedule, decider)
 
+    async def replan(self, call: Call, schedule: UUID, cause: Cause, detail: str) -> bool:
+        """See whether the next slot is still where it was planned; True: it is not, and was planned anew."""
+        moved = False
+
+        async def decider(state: s.Schedule, context: t.Context) -> Decision:
+            nonlocal moved
+            current, expects = await self._stand(call, state, context)
+            command = s.Replan(cause=cause, detail=detail, context=context, current=current)
+            moved = bool(s.decide(command, state))
+            return command, expects
+
+        await self._ask(replace(call, idempotency_key=None), "replan", schedule, decider)
+        return moved
+
     # --- the one way in ---------------------------------------------------------------------------------------
 
     async def _ask(
@@ -184,8 +204,10 @@ class Schedules(Creation, ScheduleHistory):
                     await self._note(call, operation, note, state, context.now)
                 return await self._with_next(call, answer_of(schedule, events))
             # The same request at the same time may find that there is nothing to be done: one of the two is the first.
-            fences = expects if note is None else {**expects, note: 0}
-            position = events[-1].position if dry_run else await self._store.append(new, fences)
+            stands = {**fences(call.tenant, context.calendar), **expects}
+            if note is not None:
+                stands[note] = 0
+            position = events[-1].position if dry_run else await self._store.append(new, stands)
             stored = [Recorded(schedule, event.version, event.meta, event.body, position) for event in new]
             answer = answer_of(schedule, [*events, *stored])
             stays = not dry_run and getattr(bodies[-1], "next_unchanged", False)

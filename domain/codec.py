@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from horae.domain import audit, key, occurrence, recipient, request, schedule
+from horae.domain import audit, calendar, key, occurrence, recipient, request, schedule
 from horae.domain.envelope import Event, Meta, NewEvent, Recorded
 
 #: Every event that there is.
@@ -26,6 +26,7 @@ EVENTS: tuple[type[Event], ...] = (
     schedule.SlotSkipped,
     schedule.SlotUnskipped,
     schedule.ScheduleTriggered,
+    schedule.ScheduleReplanned,
     occurrence.OccurrenceClaimed,
     occurrence.AttemptStarted,
     occurrence.AttemptFailed,
@@ -36,6 +37,7 @@ EVENTS: tuple[type[Event], ...] = (
     occurrence.SlotPassed,
     occurrence.DeliveryReported,
     recipient.RecipientSet,
+    calendar.CalendarSet,
     key.KeyIssued,
     key.KeyRotated,
     key.KeyRevoked,

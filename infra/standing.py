@@ -1,7 +1,8 @@
-"""What commands ask of the read models: where a series stands, and which occurrences are on their way.
+"""What commands ask of the read models: where a series stands, who keeps to a calendar, and what is on its way.
 
-Place in the flow: implements `SeriesPointers` and `OpenOccurrences` of `commands.ports` over the projections' queries,
-as the API's role. The read models follow the log within milliseconds; whoever asks waits for them, but not for ever.
+Place in the flow: implements `SeriesPointers`, `OpenOccurrences` and `CalendarUsers` of `commands.ports` over the
+projections' queries, as the API's role. The read models follow the log within milliseconds; whoever asks waits for
+them, but not for ever.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from horae.commands.ports import EventStore
 from horae.domain.errors import Unavailable
 from horae.domain.timing import Next
 from horae.projections.progress import Progress
-from horae.projections.queries import current_slot, list_occurrences
+from horae.projections.queries import current_slot, list_occurrences, schedules_on
 from horae.projections.tenancy import tenant_connection
 
 if TYPE_CHECKING:
@@ -57,6 +58,12 @@ class ReadModelStanding:
                 cursor = page.next
                 if cursor is None:
                     return found
+
+    async def schedules_on(self, tenant: str, calendar: str, position: int) -> list[UUID]:
+        """See `CalendarUsers.schedules_on`."""
+        await self._reach(position)
+        async with tenant_connection(self._pool, tenant) as connection:
+            return await schedules_on(connection, tenant, calendar)
 
     async def _reach_version(self, tenant: str, schedule: UUID, version: int) -> None:
         if not self._progress.sharded:

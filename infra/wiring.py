@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from prometheus_client import CollectorRegistry
 
 from horae.api.services import ApiSettings, Services
+from horae.commands.calendars import Calendars
 from horae.commands.keys import Keys
 from horae.commands.occurrences import Occurrences
 from horae.commands.ports import Clock
@@ -81,6 +82,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             occurrences=Occurrences(store, clock, ids, settings.default_zone),
             recipients=recipients,
             # Keys live on real time, whatever the service's clock says.
+            calendars=Calendars(store, clock, ids, standing),
             keys=Keys(store, real_clock, ids, secrets.token_bytes),
             store=store,
             pool=pool,

@@ -36,8 +36,10 @@ CREATE TABLE schedules (
     metadata json NOT NULL,
     cloned_from uuid,
     created_at timestamptz NOT NULL,
-    definition_position bigint NOT NULL     -- of the event that wrote this row
+    definition_position bigint NOT NULL,    -- of the event that wrote this row
+    calendar text                           -- that its series keeps to
 );
+CREATE INDEX schedules_calendar_idx ON schedules (tenant, calendar, id) WHERE calendar IS NOT NULL;
 CREATE INDEX schedules_created_idx ON schedules (tenant, created_at DESC, id DESC);
 CREATE INDEX schedules_recipient_idx ON schedules (tenant, recipient_ref, created_at DESC, id DESC);
 
@@ -176,6 +178,19 @@ CREATE TABLE recipients (
 );
 CREATE INDEX recipients_ref_idx ON recipients (tenant, recipient_ref);
 
+-- Days and hours of work that tenants have written down.
+CREATE TABLE calendars (
+    tenant text NOT NULL,
+    id text NOT NULL,
+    definition json NOT NULL,
+    names text[] NOT NULL,                  -- calendars that it names
+    version int NOT NULL,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    position bigint NOT NULL,
+    PRIMARY KEY (tenant, id)
+);
+
 CREATE TABLE api_keys (
     id uuid PRIMARY KEY,
     tenant text NOT NULL,
@@ -210,7 +225,7 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['schedules', 'schedule_tags', 'schedule_words', 'standings', 'occurrences', 'due', 'recipients', 'api_keys',
+    FOREACH name IN ARRAY ARRAY['schedules', 'schedule_tags', 'schedule_words', 'standings', 'occurrences', 'due', 'recipients', 'calendars', 'api_keys',
                                 'parked']
     LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
@@ -224,7 +239,7 @@ END $$;
 -- A caller whose tenant is not known yet sees the one key whose hash it presents, and no other.
 CREATE POLICY presented ON api_keys FOR SELECT TO horae_api USING (sha256 = current_setting('horae.key', true));
 
-GRANT SELECT ON positions, schedules, schedule_tags, standings, occurrences, due, recipients, api_keys, parked
+GRANT SELECT ON positions, schedules, schedule_tags, standings, occurrences, due, recipients, calendars, api_keys, parked
     TO horae_api;
 
 -- Numbers over all tenants, for metrics: no names, so that the API's role may ask. The bodies are bound to these tables

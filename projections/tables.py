@@ -112,6 +112,7 @@ async def write(conn: Connection, fold: Fold) -> list[DueChange]:
         await conn.execute(_SQL["clear_due"], gone)
     for name, values in (
         ("write_recipients", list(fold.recipients.values())),
+        ("write_calendars", list(fold.calendars.values())),
         ("issue_keys", fold.keys_issued),
         ("rotate_keys", fold.keys_rotated),
         ("revoke_keys", fold.keys_revoked),

@@ -18,7 +18,16 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from horae.commands.candidates import fold, fold_schedule, moves_series, sets_pointer
+from horae.commands.calendars import Resolver
+from horae.commands.candidates import (
+    NO_CALENDARS,
+    KnownCalendars,
+    calendar_of,
+    fold,
+    fold_schedule,
+    moves_series,
+    sets_pointer,
+)
 from horae.commands.context import Call, meta_of
 from horae.commands.ports import Clock, EventStore
 from horae.domain import timing as t
@@ -29,6 +38,7 @@ from horae.domain.errors import Busy, Unavailable
 from horae.domain.ids import occurrence_id, shard_of
 from horae.domain.occurrence import Phase
 from horae.domain.schedule import Schedule, Status
+from horae.domain.timing.calendared import calendar_id
 from horae.projections.audit import (
     Series,
     Suspect,
@@ -95,6 +105,7 @@ class Auditor:
     ) -> None:
         self._config, self._pool, self._store = config.validate(), pool, store
         self._clock, self._metrics, self._default_zone = clock, metrics, default_zone
+        self._resolver = Resolver(store)
         self._after, self._alarmed, self._told = _LOWEST, set[UUID](), set[UUID]()
         self.last: Report | None = None
 
@@ -146,11 +157,14 @@ class Auditor:
     async def _compare(self, series: Sequence[Series], before: datetime) -> tuple[int, list[Suspect]]:
         """How many slots should have ended in the window, and those of them without a word in the log."""
         asked = await self._store.load_many({each.schedule for each in series})
+        kept = {(each.tenant, calendar_of(asked.get(each.schedule, []))) for each in series}
+        wanted = {(tenant, named) for tenant, named in kept if named is not None}
+        calendars = await self._resolver.resolve(wanted) if wanted else NO_CALENDARS
         expected = [
             Suspect(each.schedule, each.tenant, _id(each.schedule, at), at.slot, at.due_at, "unheard")
             for each in series
             if each.schedule in asked
-            for at in self._slots_of(each, asked[each.schedule], before)
+            for at in self._slots_of(each, asked[each.schedule], before, calendars)
         ]
         heard = await self._store.load_many({suspect.occurrence for suspect in expected})
         unheard = [suspect for suspect in expected if suspect.occurrence not in heard]
@@ -161,15 +175,19 @@ class Auditor:
                 s for s in unheard if not await covered_by_missed_run(conn, s.schedule, s.slot.local)
             ]
 
-    def _slots_of(self, series: Series, asked: Sequence[Recorded], before: datetime) -> list[t.Next]:
+    def _slots_of(
+        self, series: Series, asked: Sequence[Recorded], before: datetime, calendars: KnownCalendars
+    ) -> list[t.Next]:
         try:
-            return self._expected(series, asked, before)
+            return self._expected(series, asked, before, calendars)
         except Exception:
             # Such as a zone that newer zone data lack: it must not keep the others from being looked at.
             log.exception("series_cannot_be_audited", schedule=str(series.schedule))
             return []
 
-    def _expected(self, series: Series, asked: Sequence[Recorded], before: datetime) -> list[t.Next]:
+    def _expected(
+        self, series: Series, asked: Sequence[Recorded], before: datetime, calendars: KnownCalendars
+    ) -> list[t.Next]:
         """The slots of the window, as far as the series has stood where it stands since then."""
         schedule, timing = fold_schedule(asked), fold_schedule(asked).timing
         pointer = next((event for event in reversed(asked) if sets_pointer(event.body)), None)
@@ -178,7 +196,12 @@ class Auditor:
         if isinstance(timing, t.Every) and timing.zone == "recipient":
             before -= _ZONES_APART
         since = max(before - timedelta(seconds=self._config.window_s), schedule.next.due_at - timedelta(microseconds=1))
-        context = schedule.context(since, default_zone=self._default_zone, recipient_zone=series.recipient_zone)
+        context = schedule.context(
+            since,
+            default_zone=self._default_zone,
+            recipient_zone=series.recipient_zone,
+            calendar=calendars.get((series.tenant, calendar_id(timing) or "")),
+        )
         found: list[t.Next] = []
         at = t.after(timing, since, context)
         while at is not None and at.due_at <= before and len(found) < self._config.slots:

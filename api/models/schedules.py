@@ -139,6 +139,9 @@ class NextShown(Shown):
     zone_source: str = Field(description="timing, recipient, tenant or instant", examples=["timing"])
     tzdata: str = Field(description="Version of the zone data.", examples=["2026f"])
     branch: str = Field(description="normal, gap_shifted, overlap_first or overlap_second", examples=["normal"])
+    calendar: str | None = Field(
+        default=None, description="The calendar that was asked, with its version.", examples=["munich@3 holidays 0.109"]
+    )
     jitter_s: float = Field(default=0.0, description="Seconds by which `due_at` was spread.")
     reasons: tuple[t.Reason, ...] = Field(default=(), description="Each decision that moved or chose the instant.")
 

@@ -74,8 +74,13 @@ async def _dry_run(request: Request, caller: Caller, before: Answer[s.Schedule],
     services = services_of(request)
     zone = await services.recipients.zone(caller.tenant, before.state.personal.recipient)
 
-    def slots(state: s.Schedule) -> list[t.Next]:
-        context = state.context(services.clock.now(), default_zone=services.settings.default_zone, recipient_zone=zone)
+    async def slots(state: s.Schedule) -> list[t.Next]:
+        context = state.context(
+            services.clock.now(),
+            default_zone=services.settings.default_zone,
+            recipient_zone=zone,
+            calendar=await services.calendars.resolver.for_timing(caller.tenant, state.timing),
+        )
         return t.preview(state.timing, _DRY_RUN_SLOTS, context).slots
 
     changed = differences(facts_of(before.state), facts_of(after.state))
@@ -83,8 +88,8 @@ async def _dry_run(request: Request, caller: Caller, before: Answer[s.Schedule],
         changed=tuple(difference.field for difference in changed),
         before=schedule_shown(before),
         after=schedule_shown(after),
-        slots_before=[next_shown(at) for at in slots(before.state)],
-        slots_after=[next_shown(at) for at in slots(after.state)],
+        slots_before=[next_shown(at) for at in await slots(before.state)],
+        slots_after=[next_shown(at) for at in await slots(after.state)],
     )
 
 

@@ -147,7 +147,12 @@ async def get_preview(request: Request, schedule_id: UUID) -> Response:
 async def _context(request: Request, tenant: str, state: s.Schedule) -> t.Context:
     services = services_of(request)
     zone = await services.recipients.zone(tenant, state.personal.recipient)
-    return state.context(services.clock.now(), default_zone=services.settings.default_zone, recipient_zone=zone)
+    return state.context(
+        services.clock.now(),
+        default_zone=services.settings.default_zone,
+        recipient_zone=zone,
+        calendar=await services.calendars.resolver.for_timing(tenant, state.timing),
+    )
 
 
 @router.get(

@@ -71,7 +71,12 @@ async def explain(request: Request, occurrence_id: UUID) -> Response:
     events = await reader.load(schedule)
     state = fold_schedule(schedule, events)
     zone = await services.recipients.zone(caller.tenant, state.personal.recipient)
-    context = state.context(services.clock.now(), default_zone=services.settings.default_zone, recipient_zone=zone)
+    context = state.context(
+        services.clock.now(),
+        default_zone=services.settings.default_zone,
+        recipient_zone=zone,
+        calendar=await services.calendars.resolver.for_timing(caller.tenant, state.timing),
+    )
     return respond(explain_occurrence(occurrence_id, events, history, context))
 
 

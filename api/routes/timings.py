@@ -49,6 +49,7 @@ async def preview_timing(request: Request) -> Response:
         schedule_id=_NO_SCHEDULE,
         default_zone=services.settings.default_zone,
         recipient_zone=zone,
+        calendar=await services.calendars.resolver.for_timing(caller.tenant, body.timing),
     )
     understood = t.normalise(body.timing, context)
     found = t.preview(understood, body.count, context, after=body.after)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from horae.domain import timing as t
@@ -108,4 +108,14 @@ class Unskip:
     request_digest: str | None = None
 
 
-Command = Change | Pause | Resume | Cancel | Trigger | Skip | Unskip
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replan:
+    """See whether the next slot is still where it was planned; what it is reckoned by has changed."""
+
+    cause: Literal["calendar", "zone", "recipient"]
+    detail: str
+    context: t.Context
+    current: Current
+
+
+Command = Change | Pause | Resume | Cancel | Trigger | Skip | Unskip | Replan

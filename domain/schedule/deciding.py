@@ -10,7 +10,7 @@ from horae.domain import timing as t
 from horae.domain.errors import AlreadyClaimed, Conflict, Invalid, VersionMismatch
 from horae.domain.ids import occurrence_id, trigger_occurrence_id
 from horae.domain.personal import Personal
-from horae.domain.schedule.commands import Cancel, Change, Command, Create, Pause, Resume, Skip, Trigger, Unskip
+from horae.domain.schedule.commands import Cancel, Change, Command, Create, Pause, Replan, Resume, Skip, Trigger, Unskip
 from horae.domain.schedule.events import (
     Definition,
     ScheduleCancelled,
@@ -18,6 +18,7 @@ from horae.domain.schedule.events import (
     ScheduleCreated,
     ScheduleEvent,
     SchedulePaused,
+    ScheduleReplanned,
     ScheduleResumed,
     ScheduleTriggered,
     SlotSkipped,
@@ -76,6 +77,8 @@ def decide(command: Command, state: Schedule) -> list[ScheduleEvent]:
             return _skip(command, state)
         case Unskip():
             return _unskip(command, state)
+        case Replan():
+            return _replan(command, state)
         case _ as never:
             assert_never(never)
 
@@ -269,6 +272,19 @@ def _unskip(command: Unskip, state: Schedule) -> list[ScheduleEvent]:
             request_digest=command.request_digest,
         )
     ]
+
+
+def _replan(command: Replan, state: Schedule) -> list[ScheduleEvent]:
+    """A slot that is due already stays: it is being claimed. Slots that were dealt with are passed over if they come
+    again, so that the series may simply be read anew from now.
+    """
+    current, context = command.current.next, replace(command.context, exceptions=state.exceptions)
+    if state.status is not Status.ACTIVE or current is None or current.due_at <= context.now:
+        return []
+    next_ = t.after(state.timing, context.now, context) if state.recurring else one_off_slot(state, context)
+    if next_ is not None and (next_.slot, next_.due_at) == (current.slot, current.due_at):
+        return []
+    return [ScheduleReplanned(cause=command.cause, detail=command.detail, before=current, next=next_)]
 
 
 def _before(one: t.Next, other: t.Next) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Literal
 from uuid import UUID
 
 from horae.domain import timing as t
@@ -118,6 +118,19 @@ class ScheduleTriggered(Event):
     request_digest: str | None = None
 
 
+class ScheduleReplanned(Event):
+    """What its slots are reckoned by has changed, and with it the next one. Nobody changed the schedule itself."""
+
+    name: ClassVar[str] = "schedule.replanned.v1"
+    cause: Literal["calendar", "zone", "recipient"]
+    #: What changed, for people: `munich@4`.
+    detail: str
+    #: Where the series stood before.
+    before: t.Next
+    #: None: nothing of it is left to come.
+    next: t.Next | None = None
+
+
 ScheduleEvent = (
     ScheduleCreated
     | ScheduleChanged
@@ -127,4 +140,5 @@ ScheduleEvent = (
     | SlotSkipped
     | SlotUnskipped
     | ScheduleTriggered
+    | ScheduleReplanned
 )

@@ -17,12 +17,14 @@ from horae.domain.schedule.events import (
     ScheduleCreated,
     ScheduleEvent,
     SchedulePaused,
+    ScheduleReplanned,
     ScheduleResumed,
     ScheduleTriggered,
     SlotSkipped,
     SlotUnskipped,
     Status,
 )
+from horae.domain.timing.opendays import Calendar
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,9 @@ class Schedule:
     def recurring(self) -> bool:
         return t.is_recurring(self.definition.timing)
 
-    def context(self, now: datetime, *, default_zone: str, recipient_zone: str | None) -> t.Context:
+    def context(
+        self, now: datetime, *, default_zone: str, recipient_zone: str | None, calendar: Calendar | None = None
+    ) -> t.Context:
         """What the timing engine needs to know to plan this schedule's slots."""
         return t.Context(
             now=now,
@@ -59,6 +63,7 @@ class Schedule:
             default_zone=default_zone,
             recipient_zone=recipient_zone,
             exceptions=self.exceptions,
+            calendar=calendar,
         )
 
 
@@ -104,14 +109,17 @@ def evolve(state: Schedule | None, schedule: UUID, event: ScheduleEvent) -> Sche
             return replace(state, exceptions=exceptions, next=state.next if event.next_unchanged else event.next)
         case ScheduleTriggered():
             return replace(state, triggers={**state.triggers, event.occurrence: event.at})
+        case ScheduleReplanned():
+            return replace(state, next=event.next)
         case _ as never:
             assert_never(never)
+
+
+_RULE = ("cron", "rrule", "interval", "business_day", "calendar", "zone", "starts_at")
 
 
 def same_rule(one: t.Timing, other: t.Timing) -> bool:
     """Do both name the same slots, as far as they reach (ends, jitter and what becomes of missed ones may differ)?"""
     if not isinstance(one, t.Every) or not isinstance(other, t.Every):
         return one == other
-    return all(
-        getattr(one, name) == getattr(other, name) for name in ("cron", "rrule", "interval", "zone", "starts_at")
-    )
+    return all(getattr(one, name) == getattr(other, name) for name in _RULE)

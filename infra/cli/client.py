@@ -41,6 +41,14 @@ class Api:
         """POST with a JSON body."""
         return _answer(self._client.post(path, json={} if body is None else body, headers=headers))
 
+    def put(self, path: str, body: Any) -> Any:
+        """PUT with a JSON body."""
+        return _answer(self._client.put(path, json=body))
+
+    def send(self, path: str, content: bytes, media_type: str) -> Any:
+        """POST a file as it is."""
+        return _answer(self._client.post(path, content=content, headers={"Content-Type": media_type}))
+
     def delete(self, path: str) -> Any:
         """DELETE."""
         return _answer(self._client.delete(path))

@@ -23,6 +23,7 @@ GROUPS = {
     "searching": ("search", "indexer"),
     "previewing": ("preview",),
     "zoning": ("tz",),
+    "calendars": ("calendar",),
     "importing": ("import",),
     "keys": ("keys",),
     "configuring": ("config",),

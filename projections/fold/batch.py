@@ -38,6 +38,7 @@ class Rows:
     #: Of schedules whose definition the batch makes or changes.
     timings: dict[UUID, Timing] = field(default_factory=dict)
     recipients: dict[tuple[str, str], tuple[Any, ...]] = field(default_factory=dict)
+    calendars: dict[tuple[str, str], tuple[Any, ...]] = field(default_factory=dict)
     keys_issued: list[tuple[Any, ...]] = field(default_factory=list)
     keys_rotated: list[tuple[Any, ...]] = field(default_factory=list)
     keys_revoked: list[tuple[Any, ...]] = field(default_factory=list)

@@ -1,10 +1,10 @@
-"""What the events of recipients and API keys change."""
+"""What the events of recipients, calendars and API keys change."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from horae.domain import key, recipient
+from horae.domain import calendar, key, recipient
 from horae.domain.envelope import Event, Recorded
 from horae.projections.fold.batch import Rows, json_text
 
@@ -22,6 +22,19 @@ def _recipient(fold: Rows, event: Recorded, body: recipient.RecipientSet) -> Non
         event.version,
         prior[7] if prior else meta.recorded_at,
         meta.recorded_at,
+        event.position,
+    )
+
+
+def _calendar(fold: Rows, event: Recorded, body: calendar.CalendarSet) -> None:
+    definition = body.definition
+    fold.calendars[event.meta.tenant, body.id] = (
+        event.meta.tenant,
+        body.id,
+        definition.model_dump_json(exclude_none=True),
+        json_text(sorted({*definition.plus, *definition.minus})),
+        event.version,
+        event.meta.recorded_at,
         event.position,
     )
 
@@ -54,6 +67,7 @@ def _revoked(fold: Rows, event: Recorded, _body: key.KeyRevoked) -> None:
 
 HANDLERS: dict[type[Event], Any] = {
     recipient.RecipientSet: _recipient,
+    calendar.CalendarSet: _calendar,
     key.KeyIssued: _issued,
     key.KeyRotated: _rotated,
     key.KeyRevoked: _revoked,

@@ -9,6 +9,7 @@ from horae.domain import schedule
 from horae.domain.envelope import Event, Recorded
 from horae.domain.schedule.state import same_rule
 from horae.domain.timing import Every
+from horae.domain.timing.calendared import calendar_id
 from horae.projections.fold.batch import Rows, json_text
 from horae.projections.fold.occurrences import new_occurrence, open_occurrence, set_plan
 from horae.projections.rows import Standing
@@ -40,6 +41,7 @@ def _definition(fold: Rows, standing: Standing, body: schedule.ScheduleCreated |
         cloned_from,
         standing.created_at,
         standing.position,
+        calendar_id(timing),
     )
     fold.words[standing.id] = schedule_texts(
         personal.recipient, personal.channel, personal.tags, personal.content, personal.metadata
@@ -112,6 +114,10 @@ def _slot_changed(fold: Rows, event: Recorded, body: schedule.SlotSkipped | sche
         standing.move_to(body.next)
 
 
+def _replanned(fold: Rows, event: Recorded, body: schedule.ScheduleReplanned) -> None:
+    _asked(fold, event).move_to(body.next)
+
+
 def _triggered(fold: Rows, event: Recorded, body: schedule.ScheduleTriggered) -> None:
     standing = _asked(fold, event)
     at = body.at
@@ -130,4 +136,5 @@ HANDLERS: dict[type[Event], Any] = {
     schedule.SlotSkipped: _slot_changed,
     schedule.SlotUnskipped: _slot_changed,
     schedule.ScheduleTriggered: _triggered,
+    schedule.ScheduleReplanned: _replanned,
 }

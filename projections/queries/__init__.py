@@ -5,6 +5,7 @@ security says the same once more. `find_key`, `applied_position`, `open_owners`,
 about the installation.
 """
 
+from horae.projections.queries.calendars import CalendarRow, list_calendars, schedules_on
 from horae.projections.queries.figures import StandingCount, applied_position, count_standings
 from horae.projections.queries.occurrences import (
     OccurrenceRow,
@@ -30,6 +31,7 @@ from horae.projections.queries.schedules import (
 
 __all__ = [
     "MAX_PAGE",
+    "CalendarRow",
     "KeyRow",
     "OccurrenceRow",
     "OpenClaim",
@@ -47,6 +49,7 @@ __all__ = [
     "get_occurrence",
     "get_recipient",
     "get_schedule",
+    "list_calendars",
     "list_dead_letters",
     "list_keys",
     "list_occurrences",
@@ -54,4 +57,5 @@ __all__ = [
     "open_claims",
     "open_owners",
     "recipient_timeline",
+    "schedules_on",
 ]

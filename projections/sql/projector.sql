@@ -57,7 +57,7 @@ ON CONFLICT (id) DO UPDATE SET
     channel = excluded.channel, priority = excluded.priority, kind = excluded.kind, type = excluded.type,
     tags = excluded.tags, timing = excluded.timing, delivery = excluded.delivery,
     expires_after_s = excluded.expires_after_s, content = excluded.content, metadata = excluded.metadata,
-    definition_position = excluded.definition_position;
+    definition_position = excluded.definition_position, calendar = excluded.calendar;
 
 -- name: write_words
 -- What schedules are found by; each text is a tsvector as `search.words` makes it.
@@ -115,6 +115,16 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
                      $8::timestamptz[], $9::timestamptz[], $10::bigint[])
 ON CONFLICT (tenant, id) DO UPDATE SET
     zone = excluded.zone, locale = excluded.locale, attributes = excluded.attributes, version = excluded.version,
+    updated_at = excluded.updated_at, position = excluded.position;
+
+-- name: write_calendars
+-- Calendars; what a calendar names goes as a JSON array, because arrays of arrays must be of one length.
+INSERT INTO calendars (tenant, id, definition, names, version, created_at, updated_at, position)
+SELECT n.tenant, n.id, n.definition, ARRAY(SELECT json_array_elements_text(n.names)), n.version, n.at, n.at, n.position
+FROM unnest($1::text[], $2::text[], $3::json[], $4::json[], $5::int[], $6::timestamptz[], $7::bigint[])
+    AS n (tenant, id, definition, names, version, at, position)
+ON CONFLICT (tenant, id) DO UPDATE SET
+    definition = excluded.definition, names = excluded.names, version = excluded.version,
     updated_at = excluded.updated_at, position = excluded.position;
 
 -- name: issue_keys

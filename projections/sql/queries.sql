@@ -82,6 +82,21 @@ SELECT id, tenant, sha256, prefix, label, scope, created_at, expires_at, revoked
        position
 FROM api_keys WHERE sha256 = $1;
 
+-- name: list_calendars
+-- A tenant's calendars by id.
+SELECT id, definition, version, created_at, updated_at, position FROM calendars
+WHERE tenant = $1 AND id > $2 ORDER BY id LIMIT $3;
+
+-- name: calendar_names
+-- Which calendars of a tenant name which.
+SELECT id, names FROM calendars WHERE tenant = $1;
+
+-- name: schedules_on_calendars
+-- Schedules that keep to one of these calendars and are not cancelled.
+SELECT s.id FROM schedules AS s JOIN standings AS n ON n.id = s.id
+WHERE s.tenant = $1 AND s.calendar = ANY ($2::text[]) AND n.phase <> 'cancelled'
+ORDER BY s.id;
+
 -- name: list_keys
 -- A page of a tenant's keys.
 SELECT id, tenant, sha256, prefix, label, scope, created_at, expires_at, revoked_at, rotated_from, successor, version,

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from horae.api.app import create_app
 from horae.api.services import ApiSettings, Services
+from horae.commands.calendars import Calendars
 from horae.commands.context import Call
 from horae.commands.keys import Keys
 from horae.commands.occurrences import Attempt, Occurrences
@@ -159,6 +160,7 @@ async def make_world(
             schedules=Schedules(store, clock, ids, refs, standing, standing, recipients),
             occurrences=Occurrences(store, clock, ids),
             recipients=recipients,
+            calendars=Calendars(store, clock, ids, standing),
             keys=Keys(store, real_clock, ids, secrets.token_bytes),
             store=store,
             pool=pool,

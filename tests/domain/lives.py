@@ -109,7 +109,7 @@ class Life:
             waiting = self.slot_row
             self.asked.append(event)
             match event:
-                case s.ScheduleCreated():
+                case s.ScheduleCreated() | s.ScheduleReplanned():
                     self.slot_row = event.next
                 case s.ScheduleResumed():
                     self.slot_row = event.next

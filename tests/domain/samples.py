@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from horae.domain import audit as a
+from horae.domain import calendar as c
 from horae.domain import key as k
 from horae.domain import occurrence as o
 from horae.domain import recipient as r
@@ -15,6 +16,7 @@ from horae.domain import timing as t
 from horae.domain.delivery import Delivery, Failure, Mode, Retry, Strategy
 from horae.domain.envelope import Event, Meta, NewEvent
 from horae.domain.personal import Personal
+from horae.domain.timing.opendays import BusinessDay, CalendarDefinition, OnCalendar
 
 AT = datetime(2026, 12, 1, 8, 0, 0, 123000, tzinfo=UTC)
 STREAM, OTHER = UUID("01932c5b-0000-7000-8000-000000000001"), UUID("01932c5b-0000-8000-8000-000000000002")
@@ -67,6 +69,22 @@ DEFINITION = s.Definition(
     ),
     expires_after=timedelta(hours=2),
 )
+_HOURS = [{"start": "09:00", "end": "12:00"}, {"start": "13:00", "end": "24:00"}]
+CALENDAR = CalendarDefinition.model_validate(
+    {
+        "title": "München",
+        "hours": {"mon": _HOURS},
+        "weekend": ["sat", "sun"],
+        "country": "DE",
+        "subdivision": "BY",
+        "days": [
+            {"date": "2026-12-24", "until": "2026-12-31", "name": "closed for the year", "yearly": True},
+            {"date": "2026-12-05", "open": True, "hours": _HOURS},
+        ],
+        "plus": ["company"],
+        "minus": ["banks"],
+    }
+)
 FAILURE = Failure(
     kind="http",
     message="HTTP 503",
@@ -101,6 +119,7 @@ SAMPLES: tuple[Event, ...] = (
     s.SlotSkipped(slot=SLOT, occurrence=OTHER, due_at=AT, next_unchanged=False, next=NEXT, request_digest="d1"),
     s.SlotUnskipped(slot=SLOT, occurrence=OTHER, next_unchanged=False, next=NEXT, request_digest="d1"),
     s.ScheduleTriggered(trigger=STREAM, occurrence=OTHER, at=NEXT, reason="now", request_digest="d1"),
+    s.ScheduleReplanned(cause="calendar", detail="munich@4", before=NEXT, next=NEXT),
     o.OccurrenceClaimed(
         **COMMON,
         schedule_version=2,
@@ -163,6 +182,7 @@ SAMPLES: tuple[Event, ...] = (
         recipient_ref="r_17",
         personal=r.RecipientProfile(id="user-17", zone="Europe/Berlin", locale="de-DE", attributes={"plan": None}),
     ),
+    c.CalendarSet(id="munich", definition=CALENDAR, request_digest="d1"),
     k.KeyIssued(
         sha256="ab" * 32,
         prefix="hk_abcdefg",
@@ -187,6 +207,11 @@ _TIMINGS: dict[str, t.Timing] = {
     "phrase": t.Phrase(text="tomorrow at 9 AM", zone="Asia/Tokyo", locale="en-GB", understood=_RESOLVED),
     "rrule": t.Every(rrule="FREQ=MONTHLY;BYDAY=-1FR", zone="Europe/Berlin"),
     "interval": t.Every(interval=t.Interval(unit="hours", count=6), zone="UTC"),
+    "calendar": t.Every(
+        business_day=BusinessDay(nth=-1, at="09:00", months=(3, 12)),
+        calendar=OnCalendar(id="munich", business_hours_only=True, skip_weekends=True, skip_holidays=True, move="back"),
+        zone="Europe/Berlin",
+    ),
 }
 
 #: Further golden files, by name: the stored name, `+`, and what is special about it.

@@ -40,7 +40,8 @@ def every(**fields: Any) -> t.Timing:
 
 def sent(timing: t.Timing, count: int) -> list[tuple[str, str]]:
     """Slot and instant of what goes out, walked link by link; a preview shows the same."""
-    ctx, chain = context(), []
+    ctx = context()
+    chain: list[t.Next] = []
     at = t.first(timing, ctx)
     while at is not None and len(chain) < count:
         chain.append(at)

@@ -1,0 +1,227 @@
+"""Calendars: written by clients, and given to whoever plans by them.
+
+Place in the flow: api -> *here* -> domain, log. Calendars are read from the log, never from a read model; which
+calendars and schedules a change concerns is a read model's to say, and every schedule is decided on its own stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from horae.commands import tracing
+from horae.commands.context import Answer, Call, event_id_for, find_repeat, meta_of, until_no_conflict
+from horae.commands.ports import CalendarUsers, Clock, EventReader, EventStore, Ids
+from horae.domain import calendar as c
+from horae.domain import timing as t
+from horae.domain.envelope import NewEvent, Recorded
+from horae.domain.errors import NotFound
+from horae.domain.ids import shard_of
+from horae.domain.timing.calendared import calendar_id
+from horae.domain.timing.opendays import BUILT_IN, DEFAULT, Calendar, CalendarDefinition
+
+#: Calendars that are remembered with what was reckoned of their days.
+_REMEMBERED = 256
+
+
+class Resolver:
+    """Puts calendars together with those that they name, as the log has them now."""
+
+    def __init__(self, reader: EventReader) -> None:
+        """`reader` may see all tenants: what is asked for names its tenant."""
+        self._reader = reader
+        self._kept: dict[tuple[str, str], Calendar] = {}
+
+    async def resolve(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], Calendar]:
+        """(tenant, id) -> the calendar; one that nobody has written is absent, but for the built-in one."""
+        states: dict[tuple[str, str], c.State] = {}
+        asked: set[tuple[str, str]] = set()
+        open_ = set(wanted)
+        while open_:
+            asked |= open_
+            streams = {c.calendar_stream(*key): key for key in open_}
+            loaded = await self._reader.load_many(streams)
+            found = {streams[stream]: fold(events) for stream, events in loaded.items()}
+            states |= {key: state for key, state in found.items() if state is not None}
+            open_ = {
+                (tenant, named)
+                for (tenant, _), state in found.items()
+                if state is not None
+                for named in (*state.definition.plus, *state.definition.minus)
+            } - asked
+        made: dict[tuple[str, str], Calendar] = {}
+        for key in wanted:
+            calendar = self._put_together(key, states, c.MAX_DEPTH)
+            if calendar is not None:
+                made[key] = calendar
+        return made
+
+    async def of(self, tenant: str, calendar: str) -> Calendar | None:
+        """One of them; None: nobody has written it."""
+        return (await self.resolve([(tenant, calendar)])).get((tenant, calendar))
+
+    async def for_timings(self, tenant: str, timings: Sequence[t.Timing]) -> dict[str, Calendar]:
+        """The calendars that these timings keep to, by id."""
+        wanted = {(tenant, named) for timing in timings if (named := calendar_id(timing)) is not None}
+        if not wanted:
+            return {}
+        return {named: calendar for (_, named), calendar in (await self.resolve(wanted)).items()}
+
+    async def for_timing(self, tenant: str, timing: t.Timing | None) -> Calendar | None:
+        """The calendar that a timing keeps to; None: none, or nobody has written it."""
+        named = calendar_id(timing)
+        return None if named is None else await self.of(tenant, named)
+
+    def _put_together(
+        self, key: tuple[str, str], states: Mapping[tuple[str, str], c.State], depth: int
+    ) -> Calendar | None:
+        tenant, named = key
+        state = states.get(key)
+        if state is None:
+            return BUILT_IN if named == DEFAULT else None
+        if depth == 0:
+            return None
+        others = {
+            field: tuple(
+                other
+                for each in getattr(state.definition, field)
+                if (other := self._put_together((tenant, each), states, depth - 1)) is not None
+            )
+            for field in ("plus", "minus")
+        }
+        made = Calendar(named, state.version, state.definition, others["plus"], others["minus"])
+        kept = self._kept.get((tenant, made.label))
+        if kept is not None:
+            return kept
+        if len(self._kept) >= _REMEMBERED:
+            self._kept.clear()
+        self._kept[tenant, made.label] = made
+        return made
+
+
+def fold(events: Sequence[Recorded]) -> c.State | None:
+    """The state of a calendar's stream; None for an empty one."""
+    state: c.State | None = None
+    for event in events:
+        if isinstance(event.body, c.CalendarSet):
+            state = c.evolve(state, event.body)
+    return state
+
+
+def fences(tenant: str, calendar: Calendar | None) -> dict[UUID, int]:
+    """What an append expects that was decided on this calendar: that none of its parts has changed meanwhile."""
+    if calendar is None:
+        return {}
+    found = {c.calendar_stream(tenant, calendar.id): calendar.version}
+    for other in (*calendar.plus, *calendar.minus):
+        found |= fences(tenant, other)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarWritten:
+    """A calendar after it was written. `users`: the schedules that keep to it, by itself or through others."""
+
+    answer: Answer[c.State]
+    users: list[UUID]
+
+
+class Calendars:
+    """Commands on calendars."""
+
+    def __init__(self, store: EventStore, clock: Clock, ids: Ids, users: CalendarUsers) -> None:
+        self._store, self._clock, self._ids, self._users = store, clock, ids, users
+        self.resolver = Resolver(store)
+
+    @tracing.operation("calendar.put")
+    async def put(
+        self, call: Call, calendar: str, definition: CalendarDefinition, *, if_match: int | None = None
+    ) -> CalendarWritten:
+        """Write the whole calendar; nothing is stored if it is so already. Raises `Invalid`, `VersionMismatch`."""
+        stream = c.calendar_stream(call.tenant, calendar)
+
+        async def attempt() -> Answer[c.State]:
+            events = await self._store.scoped(call.tenant).load(stream)
+            repeat = find_repeat(call, "put", stream, events)
+            if repeat is not None:
+                return _answer(stream, events[: repeat.version], replayed=True)
+            known, expects = await self._nameable(call.tenant, calendar, definition)
+            command = c.Set(
+                id=calendar, definition=definition, known=known, if_match=if_match, request_digest=call.digest
+            )
+            bodies = c.decide(command, fold(events))
+            if not bodies:
+                return _answer(stream, events)
+            meta = meta_of(
+                call,
+                event_id=event_id_for(call, self._ids, "put", stream),
+                shard=shard_of(call.tenant, str(stream)),
+                now=self._clock.now(),
+                correlation_id=stream,
+            )
+            event = NewEvent(stream, len(events) + 1, meta, bodies[0])
+            position = await self._store.append([event], expects)
+            return _answer(stream, [*events, Recorded(stream, event.version, meta, bodies[0], position)])
+
+        answer = await until_no_conflict(attempt)
+        # Also of a repeat, and where nothing differed: whoever asks again finishes what was broken off.
+        users = await self._users.schedules_on(call.tenant, calendar, answer.position)
+        return CalendarWritten(answer, users)
+
+    async def get(self, tenant: str, calendar: str) -> Answer[c.State]:
+        """The calendar as it was written. Raises `NotFound`."""
+        stream = c.calendar_stream(tenant, calendar)
+        events = await self._store.scoped(tenant).load(stream)
+        if not events:
+            raise NotFound("There is no such calendar.", field="id", value=calendar, hint="PUT it first.")
+        return _answer(stream, events)
+
+    async def resolve(self, tenant: str, calendar: str) -> Calendar:
+        """The calendar with those that it names. Raises `NotFound`."""
+        found = await self.resolver.of(tenant, calendar)
+        if found is None:
+            raise NotFound("There is no such calendar.", field="id", value=calendar, hint="PUT it first.")
+        return found
+
+    async def _nameable(
+        self, tenant: str, calendar: str, definition: CalendarDefinition
+    ) -> tuple[set[str], dict[UUID, int]]:
+        """Those of the calendars named that are there, not too deep, and do not lead back; and what keeps them so."""
+        wanted = {(tenant, named) for named in (*definition.plus, *definition.minus)}
+        found = await self.resolver.resolve(wanted) if wanted else {}
+        good = {
+            named: other
+            for (_, named), other in found.items()
+            if named != calendar and calendar not in _ids_of(other) and _depth(other) < c.MAX_DEPTH
+        }
+        expects: dict[UUID, int] = {}
+        for other in good.values():
+            expects |= fences(tenant, other)
+        return set(good), expects
+
+
+def _ids_of(calendar: Calendar) -> set[str]:
+    found = {calendar.id}
+    for other in (*calendar.plus, *calendar.minus):
+        found |= _ids_of(other)
+    return found
+
+
+def _depth(calendar: Calendar) -> int:
+    return 1 + max((_depth(other) for other in (*calendar.plus, *calendar.minus)), default=0)
+
+
+def _answer(stream: UUID, events: Sequence[Recorded], *, replayed: bool = False) -> Answer[c.State]:
+    state = fold(events)
+    if state is None:
+        raise ValueError(f"stream {stream} is not a calendar's")
+    return Answer(
+        id=stream,
+        version=events[-1].version,
+        position=events[-1].position,
+        state=state,
+        created_at=events[0].meta.recorded_at,
+        updated_at=events[-1].meta.recorded_at,
+        replayed=replayed,
+    )

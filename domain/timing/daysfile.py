@@ -1,0 +1,99 @@
+"""A calendar's days out of an iCalendar file (RFC 5545): each event of whole days is a day of one's own.
+
+Recurring events are laid out over the years that are asked for, by the same rules as timings. Pure: text in, days out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+
+from horae.domain import errors
+from horae.domain.timing import ruleset
+from horae.domain.timing.opendays import MAX_DAYS, Day
+
+_ONE_DAY = timedelta(days=1)
+
+
+@dataclass(slots=True)
+class Imported:
+    """What a file came to. `passed_over`: (event, why) of what is no day off."""
+
+    days: list[Day] = field(default_factory=list)
+    passed_over: list[tuple[str, str]] = field(default_factory=list)
+
+
+def read_days(text: str, first: date, last: date) -> Imported:
+    """The days of a file between two dates, both included. Raises `errors.Invalid` for what is no iCalendar file."""
+    from icalendar import Calendar as File  # a third of a second, and only importing needs it
+
+    try:
+        file = File.from_ical(text)
+    except (ValueError, IndexError, KeyError, TypeError) as error:
+        raise errors.Invalid(
+            f"This is no iCalendar file: {error}.", field="body", hint="Send BEGIN:VCALENDAR … END:VCALENDAR."
+        ) from None
+    found = Imported()
+    seen: set[tuple[date, str | None]] = set()
+    for event in file.walk("VEVENT"):
+        name = str(event.get("SUMMARY", "")).replace("\x00", "")[:200] or None
+        try:
+            start, length = _whole_days(event)
+            starts = _starts(event, start, first - length, last)
+        except errors.Invalid as error:
+            found.passed_over.append((name or "without a name", error.message))
+            continue
+        for day in starts:
+            until = day + length - _ONE_DAY
+            if until < first or day > last or (day, name) in seen:
+                continue
+            seen.add((day, name))
+            found.days.append(Day(date=day, until=until if until != day else None, name=name))
+    if len(found.days) > MAX_DAYS:
+        raise errors.Invalid(
+            f"The file has {len(found.days)} days between {first} and {last}; a calendar holds {MAX_DAYS}.",
+            field="body",
+            hint="Ask for fewer years.",
+        )
+    found.days.sort(key=lambda day: (day.date, day.name or ""))
+    return found
+
+
+def _whole_days(event: object) -> tuple[date, timedelta]:
+    """First day and length of an event of whole days."""
+    start = getattr(event.get("DTSTART"), "dt", None)  # type: ignore[attr-defined]
+    end = getattr(event.get("DTEND"), "dt", None)  # type: ignore[attr-defined]
+    length = getattr(event.get("DURATION"), "dt", None)  # type: ignore[attr-defined]
+    if not isinstance(start, date) or isinstance(start, datetime):
+        raise errors.Invalid("It has a time of day: only whole days are days off.", field="DTSTART")
+    if isinstance(end, date) and not isinstance(end, datetime):
+        length = end - start  # DTEND is not included
+    if not isinstance(length, timedelta) or length < _ONE_DAY:
+        length = _ONE_DAY
+    if length > timedelta(days=366):
+        raise errors.Invalid("It is longer than a year.", field="DTEND")
+    return start, timedelta(days=length.days)
+
+
+def _starts(event: object, start: date, first: date, last: date) -> list[date]:
+    """The days on which a (recurring) event begins within the stretch."""
+    rule = event.get("RRULE")  # type: ignore[attr-defined]
+    if rule is None:
+        return [start]
+    lines = [f"RRULE:{rule.to_ical().decode()}"]
+    excluded = event.get("EXDATE")  # type: ignore[attr-defined]
+    gone = {
+        value.dt if not isinstance(value.dt, datetime) else value.dt.date()
+        for each in (excluded if isinstance(excluded, list) else [excluded] if excluded is not None else [])
+        for value in each.dts
+    }
+    walk = ruleset.walk(ruleset.parse("\n".join(lines)), datetime.combine(start, time()), "UTC")
+    found: list[date] = []
+    at: datetime | None = datetime.combine(max(first, start), time()) - timedelta(seconds=1)
+    while at is not None and len(found) <= MAX_DAYS:
+        at = walk.next(at)
+        if at is None or at.date() > last:
+            break
+        if at.date() not in gone:
+            found.append(at.date())
+    return found

@@ -1,0 +1,42 @@
+"""Calendars, and who keeps to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from horae.projections.statements import statements
+
+if TYPE_CHECKING:
+    from horae.projections.schema import Connection
+
+_SQL = statements("queries")
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarRow:
+    """A calendar as it was written; `definition` is a JSON text."""
+
+    id: str
+    definition: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    position: int
+
+
+async def list_calendars(conn: Connection, tenant: str, *, after: str = "", limit: int = 50) -> list[CalendarRow]:
+    """A tenant's calendars by id, those behind `after`."""
+    return [CalendarRow(**record) for record in await conn.fetch(_SQL["list_calendars"], tenant, after, limit)]
+
+
+async def schedules_on(conn: Connection, tenant: str, calendar: str) -> list[UUID]:
+    """Schedules, not cancelled, that keep to the calendar or to one that names it, by itself or through others."""
+    names = {record["id"]: set(record["names"]) for record in await conn.fetch(_SQL["calendar_names"], tenant)}
+    users, before = {calendar}, 0
+    while len(users) > before:
+        before = len(users)
+        users |= {id_ for id_, named in names.items() if named & users}
+    return [record["id"] for record in await conn.fetch(_SQL["schedules_on_calendars"], tenant, sorted(users))]
