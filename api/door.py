@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from horae.api.auth import Authenticator, Caller
 from horae.api.errors import RateLimited, internal_error, problem_response
 from horae.api.metrics import Metrics
+from horae.api.plain import Lanes
 from horae.api.ratelimit import Allowance, RateLimiter
 from horae.commands import tracing
 from horae.commands.ports import Ids
@@ -69,6 +70,7 @@ class Door:
         self._limiter = limiter
         self._metrics = metrics
         self._ids = ids
+        self._lanes = Lanes()
         #: A line for each request is for debugging, and asking costs less here than there.
         self._tells_all = logging.getLogger("horae.api").isEnabledFor(logging.DEBUG)
 
@@ -102,6 +104,9 @@ class Door:
                 await self._admit(headers, state, extra)
             await self._pass(scope, receive, answer, headers)
         except HoraeError as error:
+            if status:
+                log.exception("request failed", method=scope["method"], route=_route(scope))
+                raise
             await problem_response(error, instance=path, request_id=request_id)(scope, receive, answer)
         except ClientDisconnect:
             log.info("caller left", method=scope["method"], route=_route(scope))
@@ -125,7 +130,7 @@ class Door:
         """Let it in; a request below /v1 with a span around it, if anybody traces and it is not a stream for hours."""
         path: str = scope["path"]
         if not tracing.active() or not path.startswith("/v1/") or path == "/v1/events":
-            await self._app(scope, receive, send)
+            await self._go(scope, receive, send)
             return
 
         async def answer(message: Message) -> None:
@@ -144,9 +149,14 @@ class Door:
             if (trace := tracing.trace_id()) is not None:
                 structlog.contextvars.bind_contextvars(trace_id=trace)
             try:
-                await self._app(scope, receive, answer)
+                await self._go(scope, receive, answer)
             finally:
                 under_way.rename(f"{method} {_route(scope)}", {"http.route": _route(scope)})
+
+    async def _go(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not await self._lanes.run(scope, receive, send):
+            await self._app(scope, receive, send)
+            self._lanes.learn(scope)
 
     async def _admit(self, headers: Headers, state: dict[str, Any], extra: list[tuple[bytes, bytes]]) -> None:
         caller: Caller = await self._authenticator.caller(headers)

@@ -5,11 +5,11 @@ Place in the flow: api -> *draft* -> commands -> `schedule`. Whatever passes her
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
+from pydantic_core import to_json
 
 from horae.domain import timing as t
 from horae.domain.channel import parse_channel
@@ -115,9 +115,9 @@ def check_fields(given: dict[str, Any]) -> None:
 
 def check_size(value: object, field: str, limit: int) -> None:
     """Refuse JSON of more than `limit` bytes, written compactly in UTF-8. Raises `Invalid`."""
-    if value is None:
+    if not value:
         return
-    size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+    size = len(to_json(value))
     if size > limit:
         raise Invalid(
             f"{field} has {size} bytes of JSON; at most {limit} are taken.",

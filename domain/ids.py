@@ -39,7 +39,11 @@ def shard_of(tenant: str, key: str) -> int:
 
 def uuid7(unix_ms: int, randomness: bytes) -> UUID:
     """A UUIDv7 (RFC 9562 §5.7) from a time in milliseconds and ten random bytes."""
-    rand = int.from_bytes(randomness[:10], "big")
+    return uuid7_of(unix_ms, int.from_bytes(randomness[:10], "big"))
+
+
+def uuid7_of(unix_ms: int, rand: int) -> UUID:
+    """The same from 80 random bits as a number."""
     value = (unix_ms & _MASK_48) << 80 | 0x7 << 76 | (rand >> 68 & 0xFFF) << 64 | 0b10 << 62 | (rand & _LOW_62)
     return UUID(int=value)
 

@@ -46,12 +46,40 @@ class Personal(Value):
         return tuple(dict.fromkeys(tags))
 
 
-def refuse_unstorable(value: object, field: str, depth: int = 0) -> None:
+def refuse_unstorable(value: object, field: str) -> None:
     """Refuse what some store downstream cannot hold (U+0000, lone surrogates, NaN, endless nesting) at the door.
 
     Whatever the API accepts every projection must apply: PostgreSQL's jsonb has no U+0000, UTF-8 no surrogates.
     Raises `Invalid` naming the innermost field.
     """
+    # Nearly everything can be stored, and only what cannot needs its path.
+    if not _storable(value, DEPTH_LIMIT):
+        _refuse(value, field, 0)
+
+
+def _storable(value: Any, levels: int) -> bool:
+    """Whether `_refuse` would let it pass; of other types than JSON's own False, which means: look closely."""
+    kind = type(value)
+    if levels < 0:
+        return False
+    if kind is str:
+        return _UNSTORABLE.search(value) is None
+    if kind is dict:
+        for key, item in value.items():  # noqa: SIM110  a generator costs more than the search
+            if not (_storable(key, levels - 1) and _storable(item, levels - 1)):
+                return False
+        return True
+    if kind is list or kind is tuple:
+        for item in value:  # noqa: SIM110
+            if not _storable(item, levels - 1):
+                return False
+        return True
+    if kind is int:
+        return bool(-(2**63) <= value < 2**63)
+    return value is None or kind is bool or (kind is float and math.isfinite(value))
+
+
+def _refuse(value: object, field: str, depth: int) -> None:
     if depth > DEPTH_LIMIT:
         raise Invalid(
             f"The JSON is nested more than {DEPTH_LIMIT} deep.", field=field[:80], hint="Send it flatter, or as text."
@@ -68,13 +96,11 @@ def refuse_unstorable(value: object, field: str, depth: int = 0) -> None:
                 )
         case dict():
             for key, item in value.items():
-                refuse_unstorable(key, field, depth + 1)
-                refuse_unstorable(
-                    item, f"{field}.{key}" if isinstance(key, str) and key.isprintable() else field, depth + 1
-                )
+                _refuse(key, field, depth + 1)
+                _refuse(item, f"{field}.{key}" if isinstance(key, str) and key.isprintable() else field, depth + 1)
         case list() | tuple():
             for index, item in enumerate(value):
-                refuse_unstorable(item, f"{field}[{index}]", depth + 1)
+                _refuse(item, f"{field}[{index}]", depth + 1)
         case bool() | None:
             return
         case float() if not math.isfinite(value):

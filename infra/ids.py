@@ -11,7 +11,7 @@ import threading
 import time
 from uuid import UUID
 
-from horae.domain.ids import uuid7
+from horae.domain.ids import uuid7_of
 
 _PER_MS = 1 << 12
 #: Random bytes are taken from the system by the page: a system call per id can cost more than all the rest of it.
@@ -44,8 +44,7 @@ class NewIds:
                 ):  # more than the clock can tell apart, or it went back: borrow from the future
                     self._ms, self._count = self._ms + 1, 0
             ms, count = self._ms, self._count
-        randomness = (count << 68 | random & _LOW_68).to_bytes(10, "big")
-        return uuid7(ms, randomness)
+        return uuid7_of(ms, count << 68 | random & _LOW_68)
 
     def _draw(self) -> int:
         """80 random bits, each used once."""

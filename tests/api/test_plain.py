@@ -6,11 +6,12 @@ import httpx
 from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
 
-from horae.api.plain import PlainRoute
+from horae.api.plain import Lanes, PlainRoute
 
 
-def _client() -> httpx.AsyncClient:
+def _client(lanes: Lanes | None = None, routed: list[str] | None = None) -> httpx.AsyncClient:
     router = APIRouter(route_class=PlainRoute)
 
     @router.post("/things", summary="Make a thing")
@@ -23,7 +24,15 @@ def _client() -> httpx.AsyncClient:
 
     app = FastAPI()
     app.include_router(router)
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://horae")
+
+    async def door(scope: Scope, receive: Receive, send: Send) -> None:
+        if lanes is None or not await lanes.run(scope, receive, send):
+            await app(scope, receive, send)
+            if lanes is not None and routed is not None:
+                routed.append(scope["path"])
+                lanes.learn(scope)
+
+    return httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://horae")
 
 
 async def test_an_endpoint_of_the_request_alone_gets_it_as_it_came() -> None:
@@ -44,3 +53,24 @@ async def test_both_are_documented() -> None:
     document = (await _client().get("/openapi.json")).json()
     assert document["paths"]["/things"]["post"]["summary"] == "Make a thing"
     assert document["paths"]["/things/{thing}"]["get"]["parameters"][0]["name"] == "thing"
+
+
+async def test_the_router_is_asked_once_for_a_path_without_parameters() -> None:
+    """From the second time on the endpoint is called at once, and answers the same; other methods still go the way."""
+    routed: list[str] = []
+    client = _client(Lanes(), routed)
+    answers = [await client.post("/things", content=b"%d" % n) for n in range(3)]
+    assert [answer.content for answer in answers] == [b"0", b"1", b"2"]
+    assert {answer.status_code for answer in answers} == {201}
+    assert (await client.get("/things")).status_code == 405
+    assert (await client.get("/things")).status_code == 405
+    assert routed == ["/things"] * 3
+
+
+async def test_what_depends_on_the_path_is_found_by_the_router_each_time() -> None:
+    """Of paths with parameters, and of unknown ones, nothing is remembered."""
+    routed: list[str] = []
+    client = _client(Lanes(), routed)
+    for path in (f"/things/{UUID(int=7)}", f"/things/{UUID(int=8)}", "/nothing", "/nothing", "/things/seven"):
+        await client.get(path)
+    assert len(routed) == 5

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from horae.domain import codec
+from horae.domain import codec, personal
 from horae.domain.envelope import Event
 from horae.domain.errors import Invalid
 from horae.domain.personal import DEPTH_LIMIT, Personal, refuse_unstorable
@@ -97,6 +97,20 @@ def test_free_json_that_is_accepted_survives(content: dict[str, Any]) -> None:
     name, state = codec.dump(sample(event))
     assert "\\u0000" not in state.decode().replace("\\\\", "")
     assert codec.load(name, state, UUID(int=1), 1, 1).body == event
+
+
+unstorable = st.sampled_from(["\x00", "a\ud800", 2**63, -(2**63) - 1, float("nan"), float("inf"), {"\x00": 1}])
+
+
+@given(value=st.recursive(free_json | unstorable, lambda inner: st.lists(inner, max_size=3)))
+def test_what_the_quick_look_lets_pass_the_close_one_would_let_pass_too(value: Any) -> None:
+    """The look that names the place, and the one before it that only says whether there is one."""
+    try:
+        personal._refuse(value, "content", 0)
+    except Invalid:
+        assert not personal._storable(value, DEPTH_LIMIT)
+    else:
+        assert personal._storable(value, DEPTH_LIMIT)
 
 
 def test_nesting_has_an_end() -> None:
