@@ -1,4 +1,6 @@
-"""`make bench`: the first two lines of the comparison, on real processes, HTTP and PostgreSQL, all on this machine.
+"""`make bench`: what the next slot costs (`timings`), then the first two lines of the comparison, on real processes.
+
+HTTP, PostgreSQL and all on this machine:
 
 1. Single creates over HTTP at concurrency 64.
 2. Dispatch at 1,000 a second on `log:`, the whole path: due row, claim, release, outcome, read models.
@@ -25,6 +27,8 @@ from typing import Any
 import httpx
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks import timings
 
 KEY = "hk_benchmark_key_of_this_machine_only_000000000"
 BIN = Path(sys.executable).parent
@@ -146,6 +150,7 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=1000)
     args = parser.parse_args()
     console = Console()
+    timings.report(console)
     folder = Path(tempfile.mkdtemp(prefix="horae-bench-"))
     folder.chmod(0o755)
     service = Service(folder)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 from horae.domain.timing import cron, ruleset
@@ -69,7 +70,8 @@ class WallSource:
             if found is not None or exhausted:
                 return found
             end, ahead = segment.end, known.ahead
-            if ahead is not None and ahead - end > _JUMP:  # nothing of a rare rule lies in the stretches until then
+            repeats = segment.after < segment.offset  # then the next stretch begins with times that lie behind us
+            if ahead is not None and ahead - end > _JUMP and not repeats:  # a rare rule: nothing lies in between
                 at = ahead - _JUMP
                 segment = segment_at(at, self._zone)
                 cursor = at + segment.offset
@@ -232,6 +234,7 @@ def rule_of(every: Every, zone: str) -> Rule:
     return CalendarWalk(every.interval, start_of(every))
 
 
+@lru_cache(maxsize=4096)
 def series_of(every: Every, zone: str) -> Series:
     """The series of a normalised timing in a zone."""
     begin, end, count = _begin(every, zone), _end(every, zone), every.count

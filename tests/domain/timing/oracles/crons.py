@@ -1,0 +1,114 @@
+"""Cron expressions to compare, and what others make of them in a zone.
+
+Two implementations beside Horae's: `cron_scan`, which holds every day and minute to the fields, laid over the zone here
+by asking `zoneinfo` for both folds of each local time; and cronsim, which has Debian's ways with clock changes.
+"""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+
+from tests.domain.timing.cron_scan import scan
+from tests.domain.timing.test_cron import CASES, OWN_CASES
+
+ZONES = (
+    "UTC",
+    "Europe/Berlin",
+    "America/New_York",
+    "Australia/Lord_Howe",
+    "Africa/Casablanca",
+    "Asia/Beirut",
+    "Asia/Kathmandu",
+    "America/St_Johns",
+    "Pacific/Chatham",
+    "America/Santiago",
+    "Europe/London",
+    "Asia/Gaza",
+    "Africa/Cairo",
+    "America/Havana",
+)
+FIRST, LAST = date(2024, 1, 1), date(2025, 12, 31)
+_DAYS = 3  # on each side of a clock change, where an expression names too many times to compare them all
+_MANY = 1500
+_SEED = 20261123
+
+
+def expressions() -> list[str]:
+    """Every construct, and random ones that croniter and cronsim read as well; no duplicates."""
+    draw = random.Random(_SEED)
+
+    def field(least: int, greatest: int, *, star: float) -> str:
+        if draw.random() < star:
+            return draw.choice(["*", "*", "*/2", "*/3", f"*/{draw.randint(2, greatest)}"])
+        items = []
+        for _ in range(draw.choice([1, 1, 1, 2, 3])):
+            low, high = sorted((draw.randint(least, greatest), draw.randint(least, greatest)))
+            step = draw.choice(["", "", f"/{draw.randint(2, 7)}"])
+            items.append(draw.choice([str(low), str(low), f"{low}-{high}{step}" if low < high else str(low)]))
+        return ",".join(items)
+
+    found = [*CASES, *OWN_CASES]
+    while len(found) < 340:
+        minute, hour = field(0, 59, star=0.2), field(0, 23, star=0.2)
+        day, month, weekday = field(1, 31, star=0.7), field(1, 12, star=0.8), field(0, 6, star=0.7)
+        text = f"{minute} {hour} {day} {month} {weekday}"
+        if draw.random() < 0.08:
+            text = f"{field(0, 59, star=0)} {text}"
+        if text not in found:
+            found.append(text)
+    return found
+
+
+def windows(expression: str, zone: str) -> list[tuple[date, date]]:
+    """The stretches of days to compare: all, or those around clock changes where the times are too many."""
+    if 24 * len(scan(expression, FIRST, FIRST + timedelta(days=30))) <= _MANY:
+        return [(FIRST, LAST)]
+    rules, found = ZoneInfo(zone), [FIRST + timedelta(days=5)]
+    day = FIRST
+    while day < LAST:
+        noon, next_noon = (datetime(d.year, d.month, d.day, 12, tzinfo=rules) for d in (day, day + timedelta(days=1)))
+        if noon.utcoffset() != next_noon.utcoffset():
+            found.append(day)
+        day += timedelta(days=1)
+    around = timedelta(days=_DAYS)
+    return [(max(day - around, FIRST), min(day + around, LAST)) for day in found]
+
+
+def scanned(times: list[datetime], zone: str, gap: str, overlap: str) -> list[datetime]:
+    """The instants of naive local times, by their two folds alone (PEP 495); in order, each once."""
+    rules, found = ZoneInfo(zone), set()
+    for local in times:
+        folds = [local.replace(tzinfo=rules, fold=fold).astimezone(UTC) for fold in (0, 1)]
+        real = [instant for instant in folds if instant.astimezone(rules).replace(tzinfo=None, fold=0) == local]
+        if not real:  # fold 0 in a gap reads it with the offset before: moved on by the gap's length
+            found |= {folds[0]} if gap == "shift" else set()
+        elif overlap == "both" or len(set(real)) == 1:
+            found |= set(real)
+        else:
+            found.add(real[0] if overlap == "first" else real[1])
+    return sorted(found)
+
+
+def by_cronsim(expression: str, zone: str, first: date, last: date) -> list[datetime] | None:
+    """The instants that cronsim gives from one local day to another; None where it stands still at a clock change.
+
+    (2.8 never gets past a gap at midnight, as in Cairo, with rules that follow the clock: it gives the same hour again
+    and again.)
+    """
+    rules = ZoneInfo(zone)
+    start = datetime(first.year, first.month, first.day, tzinfo=rules) - timedelta(days=1)
+    found: list[datetime] = []
+    before = start.astimezone(UTC)
+    for at in CronSim(expression, start):
+        if at.astimezone(UTC) < before - timedelta(hours=2) or len(found) > 20_000:
+            return None
+        before = at.astimezone(UTC)
+        if at.date() > last:
+            break
+        if at.date() >= first:
+            found.append(at.astimezone(UTC))
+    return sorted(set(found))
