@@ -51,7 +51,8 @@ class ElasticsearchDocuments:
         """See `DocumentStore.put`. Raises `IndexLost` where there is no index.
 
         Which indices are written is asked now, after the documents were made: so an index that begins to be filled
-        later than this sees rows at least as new as these documents.
+        later than this sees rows at least as new as these documents. One that is being filled gets them first, to be
+        seen at once: so nobody who saw them in the one that is read misses them when the new one takes its place.
         """
         kinds: dict[Kind, list[Document]] = {}
         for document in documents:
@@ -60,16 +61,17 @@ class ElasticsearchDocuments:
             indices = await self._indices.written(kind)
             if not indices:
                 raise IndexLost(f"There is no index for documents of kind {kind}.")
-            for index in indices:
+            read = await self._indices.read(kind) if len(indices) > 1 else indices
+            for index in sorted(indices, key=lambda index: index in read):
                 try:
-                    await self.put_into(index, those)
+                    await self.put_into(index, those, seen=index not in read)
                 except IndexGone:
                     # Replaced meanwhile: the one in its place was filled after these documents were made.
                     if index in await self._indices.written(kind):
                         raise
 
-    async def put_into(self, index: str, documents: Sequence[Document]) -> None:
-        """Into one index, whichever is written."""
+    async def put_into(self, index: str, documents: Sequence[Document], *, seen: bool = False) -> None:
+        """Into one index, whichever is written. `seen`: searches see them when this returns, which costs."""
         left = iter(documents)
         while batch := list(islice(left, _BULK)):
             operations: list[dict[str, Any]] = []
@@ -80,14 +82,16 @@ class ElasticsearchDocuments:
                 operations += [{"index": action}, as_stored(document)]
                 size += sum(len(text) for _, text in document.texts)
                 if size > _BULK_BYTES:
-                    await self._bulk(index, operations)
+                    await self._bulk(index, operations, seen=seen)
                     operations, size = [], 0
             if operations:
-                await self._bulk(index, operations)
+                await self._bulk(index, operations, seen=seen)
 
-    async def _bulk(self, index: str, operations: list[dict[str, Any]]) -> None:
+    async def _bulk(self, index: str, operations: list[dict[str, Any]], *, seen: bool) -> None:
         with told():
-            answer = await self._slow.bulk(index=Indices.writer(index), operations=operations, require_alias=True)
+            answer = await self._slow.bulk(
+                index=Indices.writer(index), operations=operations, require_alias=True, refresh=seen
+            )
         if not answer["errors"]:
             return
         for item in answer["items"]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from elasticsearch import AsyncElasticsearch, BadRequestError
@@ -204,13 +204,6 @@ class Indices:
             actions += [{"remove": {"index": name, "alias": alias, "must_exist": False}} for alias in aliases]
         await self._actions(actions)
         return old
-
-    async def show_new(self, names: Sequence[str], *, shown: bool) -> None:
-        """Whether what is put into these indices comes to be found by the passing of time."""
-        interval = _SETTINGS["refresh_interval"] if shown else "-1"
-        for name in names:
-            request = self._slow.indices.put_settings(index=name, settings={"index": {"refresh_interval": interval}})
-            await found_or(request, None)
 
     async def drop(self, *names: str) -> None:
         """Delete indices, where they exist."""

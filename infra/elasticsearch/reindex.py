@@ -73,9 +73,6 @@ class Reindex:
     async def prepare(self) -> bool:
         """Fill what is missing or of other code; True if anything was. See `streams.indexing.Engine`."""
         kinds = [kind for kind in KINDS if not (await self._indices.written(kind) and await self._is_current(kind))]
-        for kind in set(KINDS) - set(kinds):
-            # Whoever died while swapping left it so.
-            await self._indices.show_new(await self._indices.read(kind), shown=True)
         if kinds:
             _log.info("search_filling", kinds=kinds)
             await self.run(kinds)
@@ -133,21 +130,13 @@ class Reindex:
             after = following
         await self._documents.refresh_index(index)
         compared = await self._compare(conn, kind, index, mend=True)
-        await self._put_in_place(kind, index, read)
+        # Shows what was just mended; what came meanwhile is seen already, see `ElasticsearchDocuments.put`.
+        await self._documents.refresh_index(index)
+        old = await self._indices.swap(kind, index)
+        await self._indices.drop(*old)
         log = _log.info if compared.same else _log.error
         log("search_filled", kind=kind, index=index, documents=filled, same=compared.same)
         return compared
-
-    async def _put_in_place(self, kind: Kind, index: str, read: Sequence[str]) -> None:
-        """Swap so that whatever was found is found: the old index shows no more until the new one shows as much."""
-        await self._indices.show_new(read, shown=False)
-        try:
-            await self._documents.refresh_index(index)
-            old = await self._indices.swap(kind, index)
-        except BaseException:
-            await self._indices.show_new(read, shown=True)
-            raise
-        await self._indices.drop(*old)
 
     async def _compare(self, conn: Connection, kind: Kind, index: str, *, mend: bool) -> Comparison:
         found = Comparison(kind, index)

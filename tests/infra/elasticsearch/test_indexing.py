@@ -289,6 +289,40 @@ async def test_a_new_index_takes_the_place_of_the_old_under_traffic(open_stage: 
         assert not set(before) & set(await stage.search.indices.names())
 
 
+async def test_what_was_found_is_found_in_the_new_index_at_once(open_stage: StageMaker) -> None:
+    """Also what came between the comparison and the swap: nobody sees it in the old index before it is in the new."""
+    told = history(events=30)
+    async with open_stage(told) as stage:
+        await append(stage.store, told)
+        assert await stage.indexer.run_once()
+
+        async def found() -> int:
+            return (await stage.search.engine.search("acme", Query(q="belated"))).total
+
+        class Interrupted(Reindex):
+            """Somebody creates a schedule when both have been compared, and finds it."""
+
+            async def _compare(self, *arguments: Any, **options: Any) -> Comparison:
+                compared = await super()._compare(*arguments, **options)
+                # Nothing is seen by the passing of time.
+                await stage.search.client.indices.put_settings(
+                    index=f"{stage.search.indices.read_alias('schedule')}-*", settings={"refresh_interval": "-1"}
+                )
+                told.created(5_000, content={"subject": "belated"})
+                await append(stage.store, told, len(told.log) - 1)
+                stage.silence()
+                assert await stage.indexer.run_once()
+                for index in await stage.search.indices.read("schedule"):
+                    await stage.search.documents.refresh_index(index)
+                assert await found() == 1
+                return compared
+
+        reindex = Interrupted(stage.reindex._dsn, stage.search.indices, stage.search.documents)
+        await reindex.run(["schedule"])
+        assert await found() == 1
+        await stage.is_complete()
+
+
 async def test_one_at_a_time(open_stage: StageMaker) -> None:
     """The second says so; what an unfinished one left is swept away by the next."""
     told = history(events=30)
