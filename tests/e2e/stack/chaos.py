@@ -62,6 +62,8 @@ class Chaos:
     struck: Counter[str] = field(default_factory=Counter)
     #: From each fault to the next message, by fault.
     silence_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    #: The fault, and how many messages had come when it struck.
+    strikes: list[tuple[str, int]] = field(default_factory=list)
     handovers: dict[str, list[HandOver]] = field(default_factory=lambda: defaultdict(list))
     records_lost: int = 0
     #: Incarnation -> its instruments' last word.
@@ -83,6 +85,7 @@ class Chaos:
                 await self._messages(0.5, 4.0)
                 await self.look()
                 began = time.monotonic()
+                self.strikes.append((name, len(self.receiver.seen.lateness_s)))
                 # Seen when the test fails, beside the processes' own words.
                 print(f"{datetime.now(UTC):%H:%M:%S} {name}, after {self.receiver.seen.count.total()} messages")
                 await getattr(self, name)()
@@ -99,6 +102,14 @@ class Chaos:
     async def look(self) -> None:
         """Remember what the instruments say before their worker is gone."""
         self.figures |= await self.house.figures()
+
+    def worst_s(self) -> dict[str, float]:
+        """By fault the latest message that came after it and before the next one, in seconds."""
+        late, ends = self.receiver.seen.lateness_s, [index for _, index in self.strikes[1:]]
+        worst: dict[str, float] = defaultdict(float)
+        for (name, begin), end in zip(self.strikes, [*ends, len(late)], strict=True):
+            worst[name] = max(worst[name], *late[begin:end], 0.0)
+        return worst
 
     def total(self, sample: str) -> int:
         """The sum of an instrument over all lives."""

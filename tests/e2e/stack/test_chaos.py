@@ -61,6 +61,7 @@ class Ran:
             f"{name} {percentile(times, 0.5):.1f} s (at most {max(times):.1f})"
             for name, times in sorted(chaos.silence_s.items())
         )
+        worst = ", ".join(f"{name} {late_s:.1f}" for name, late_s in sorted(chaos.worst_s().items()))
         handovers = "; ".join(f"{what}: {_handed(found)}" for what, found in sorted(chaos.handovers.items()))
         return (
             f"seed {SEED}: {load.seconds:.0f} s under load; creates: {load.rate:g}/s offered, {acked} acknowledged "
@@ -68,7 +69,8 @@ class Ran:
             f"({fired / load.seconds:.0f}/s with the rest), {self.by_kafka} of them by Kafka, "
             f"{sum(count - 1 for count in self.seen.count.values())} more than once; outcomes {dict(self.outcomes)}; "
             f"faults {dict(chaos.struck)}, {chaos.records_lost} records lost by the broker; lateness p50 "
-            f"{percentile(late, 0.5):.2f} s, p99 {percentile(late, 0.99):.2f} s, max {max(late):.2f} s; "
+            f"{percentile(late, 0.5):.2f} s, p99 {percentile(late, 0.99):.2f} s, max {max(late):.2f} s "
+            f"(by the last fault: {worst}); "
             f"from a worker's end to messages of its shards: {handovers}; from a fault's beginning to the next message "
             f"after it: {silences}; rebalances {chaos.total('horae_rebalances_total')}, gaps healed "
             f"{chaos.total('horae_feed_gaps_healed_total')}, duplicates skipped "

@@ -66,6 +66,8 @@ async def test_a_kill_loses_nothing_and_moves_nothing(kafka: KafkaServer, topic_
 async def test_a_misspelt_topic_is_not_made(kafka: KafkaServer, topic_prefix: str) -> None:
     """Asking for a topic does not create it."""
     await _create(kafka.bootstrap, f"{topic_prefix}log")
+    # Made is not yet known to everybody who asks: the broker learns of it from its controller.
+    await _send(kafka.bootstrap, f"{topic_prefix}log", b"known")
     assert await _partitions(kafka.bootstrap, f"{topic_prefix}lgo") == 0
     assert await _partitions(kafka.bootstrap, f"{topic_prefix}log") == 1
     assert await _partitions(kafka.bootstrap, f"{topic_prefix}lgo") == 0
