@@ -6,6 +6,7 @@ calendars and schedules a change concerns is a read model's to say, and every sc
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -18,6 +19,7 @@ from horae.domain import timing as t
 from horae.domain.envelope import NewEvent, Recorded
 from horae.domain.errors import NotFound
 from horae.domain.ids import shard_of
+from horae.domain.timing import publicdays
 from horae.domain.timing.calendared import calendar_id
 from horae.domain.timing.opendays import BUILT_IN, DEFAULT, Calendar, CalendarDefinition
 
@@ -50,6 +52,9 @@ class Resolver:
                 if state is not None
                 for named in (*state.definition.plus, *state.definition.minus)
             } - asked
+        if any(state.definition.country is not None for state in states.values()) and not publicdays.ready():
+            # Seconds of importing, once, beside the loop on which others wait.
+            await asyncio.to_thread(publicdays.prepare)
         made: dict[tuple[str, str], Calendar] = {}
         for key in wanted:
             calendar = self._put_together(key, states, c.MAX_DEPTH)

@@ -6,6 +6,7 @@ first question only, because it is large and most installations never ask.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
@@ -16,6 +17,16 @@ from horae.domain import errors
 
 if TYPE_CHECKING:
     from holidays import HolidayBase
+
+
+def ready() -> bool:
+    """Has the package been imported?"""
+    return "holidays" in sys.modules
+
+
+def prepare() -> None:
+    """Import it: takes a second or two."""
+    import holidays  # noqa: F401
 
 
 @lru_cache(maxsize=1)

@@ -223,3 +223,23 @@ async def test_a_claim_that_meets_a_change_goes_on_by_the_new_calendar(world: Wo
     shown = await world.get(f"/v1/schedules/{created['id']}")
     # The 2nd's slot is moved to the 3rd, where it meets that day's own.
     assert (shown["next_due_at"], shown["next"]["calendar"]) == ("2026-12-03T09:00:00Z", "default@1")
+
+
+async def test_what_a_calendar_takes_is_explained(world: World) -> None:
+    """A Saturday that was dropped, and one that met Monday's own slot: the story names the calendar and the day."""
+    dropped = await world.create(
+        timing={
+            "kind": "every",
+            "cron": "0 9 * * *",
+            "zone": "UTC",
+            "calendar": {"skip_weekends": True, "move": "drop"},
+        }
+    )
+    told = await ask(world, f"/v1/schedules/{dropped['id']}/explain", slot="2026-12-05T09:00:00")
+    assert (told["verdict"], told["released"]) == ("calendar_dropped", False)
+    assert any("2026-12-05 09:00 is a weekend by the calendar default: dropped." in line for line in told["story"])
+    merged = await world.create(
+        timing={"kind": "every", "cron": "0 9 * * *", "zone": "UTC", "calendar": {"skip_weekends": True}}
+    )
+    told = await ask(world, f"/v1/schedules/{merged['id']}/explain", slot="2026-12-05T09:00:00")
+    assert told["verdict"] == "calendar_merged"
