@@ -17,7 +17,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run demo test test-stack soak lint format lock bench bench-stack ledger clean moved
+.PHONY: help setup run demo test test-stack soak lint format lock bench bench-stack bench-model ledger clean moved
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,16 +50,20 @@ run: setup ## start everything on http://localhost:PORT, data in .horae (or DATA
 demo: setup ## import the examples on a virtual clock, fire what is due, tell the story
 	@exec $(BIN)/python examples/demo.py
 
-# By file, so that the tests of one share their services. (loadgroup of pytest-xdist 3.8 does not group under pytest 9.)
-test: lint ## lint, then every test except the long runs and those of the stack
-	@exec $(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not soak and not trial"
+define STACK_CHECK
+$(BIN)/horae stack check >/dev/null || { \
+	if [ "$$CI" = true ]; then echo "CI=true: the tests on Kafka and Elasticsearch are not skipped here." >&2; exit 1; fi; \
+	echo "Until then the tests on Kafka and Elasticsearch (marked \`stack\`) are skipped." >&2; }
+endef
 
-# Apart from `make test` until it has run through on a quiet machine: two cores carry one installation of this size.
-test-stack: setup ## the tests that need Java, Maven or Go: Kafka, Elasticsearch, the chart, the stack from end to end
-	@$(BIN)/horae stack check >/dev/null || { \
-		if [ "$$CI" = true ]; then echo "CI=true: the tests on Kafka and Elasticsearch are not skipped here." >&2; exit 1; fi; \
-		echo "Until then the tests on Kafka and Elasticsearch (marked \`stack\`) are skipped." >&2; }
-	@exec $(BIN)/pytest -m "trial and not soak"
+# By file, so that the tests of one share their services. (loadgroup of pytest-xdist 3.8 does not group under pytest 9.)
+test: lint ## lint, then every test except the long runs
+	@$(STACK_CHECK)
+	@exec $(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not soak"
+
+test-stack: setup ## of these the ones that need Java, Maven or Go: Kafka, Elasticsearch, the chart, the stack from end to end
+	@$(STACK_CHECK)
+	@exec $(BIN)/pytest -n $(WORKERS) --dist loadfile -m "fetched and not soak"
 
 soak: setup ## the long runs: crash after crash, under load
 	@exec $(BIN)/pytest -m soak
@@ -85,6 +89,9 @@ bench: setup ## measure this machine, beside the peers' figures
 
 bench-stack: setup ## measure the stack profile with real Kafka and Elasticsearch (about ten minutes)
 	@exec $(BIN)/python -m benchmarks.stack
+
+bench-model: setup ## judge the learner in simulated worlds, beside simple ways to choose (one core)
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.model
 
 ledger: setup ## which requirement rows a passing test of the last run shows
 	@exec $(BIN)/python -m tests.plugins.ledger_report

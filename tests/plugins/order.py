@@ -35,12 +35,12 @@ _FETCHED = {"kafka", "elasticsearch", "stack_folder", "helm", "deploy_checker"}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The end-to-end tests first, of these the long runs in their subfolders; otherwise as it was.
 
-    What needs a fetched program, or the stack, is marked `trial`: `make test-stack` runs it.
+    What needs a fetched program, or the stack, is marked `fetched`: `make test-stack` runs just that.
     """
     for item in items:
         fetching = item.nodeid.startswith("tests/infra/stack/")
         if fetching or item.get_closest_marker("stack") or _FETCHED & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.trial)
+            item.add_marker(pytest.mark.fetched)
     items.sort(key=lambda item: -depth(item.nodeid))
 
 

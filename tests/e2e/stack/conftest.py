@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All of these are for `make test-stack`."""
     for item in items:
         if item.path.is_relative_to(_HERE):
-            item.add_marker(pytest.mark.trial)
+            item.add_marker(pytest.mark.fetched)
 
 
 @pytest.fixture

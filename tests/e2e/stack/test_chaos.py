@@ -178,7 +178,7 @@ async def test_whatever_befalls_the_stack_nothing_is_lost_or_doubled(
         "kill_relay_after_send": 1,
         "freeze_relays": 1,
     }
-    record_property("report", await _run(make_house, plan, _rate(100), search_away_s=15))
+    record_property("report", await _run(make_house, plan, _rate(60), search_away_s=15))
 
 
 @pytest.mark.soak
