@@ -51,10 +51,8 @@ def main() -> None:
         piece = Requests(*(getattr(asked, name)[part] for name in Requests.__slots__))
         choose(counts, priors, piece, now, Rules())
     deciding = time.process_time() - started
-    print(
     both = 1 / (learning / FACTS + calibrating / TOLD)
     print(f"learnt {FACTS / learning:,.0f} facts/s; with calibration on each {both:,.0f}/s")
-    )
     print(f"decided {PEOPLE / deciding:,.0f}/s; {counts.bytes_per_recipient()} bytes a recipient")
 
 
