@@ -89,6 +89,18 @@ class TwoFeeders:
             await second.apply(two, told.log)
         assert await second.load(two) == len(told.log)
 
+    async def test_what_comes_twice_is_applied_once(self, sessions: tuple[Any, Any]) -> None:
+        """By shards and as a stretch of the whole log, within one call and from one to the next."""
+        told, (one, _) = world(1, 12), sessions
+        shard = told.log[0].meta.shard
+        ours = [event for event in told.log if event.meta.shard == shard]
+        projector = Projector()
+        await projector.load(one)
+        assert (await projector.apply_shards(one, [*ours, *ours], {})).events == len(ours)
+        assert (await projector.apply_shards(one, ours, {})).events == 0
+        assert (await projector.apply(one, told.log)).events == len(told.log) - len(ours)
+        assert (await projector.apply(one, told.log)).events == 0
+
     async def test_the_second_waits_for_the_first(self, sessions: tuple[Any, Any]) -> None:
         """Until its transaction ends; rolled back, it is as if it had never been."""
         told, (one, two) = world(1, 12), sessions
