@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from uuid import UUID
 
 from pydantic import Field
 
-from horae.api.models.schedules import Shown
+from horae.api.models.schedules import Replanned, Shown
 from horae.api.models.zones import AnyTime
 from horae.api.reading import ReadQuery
 from horae.domain.timing.opendays import CalendarDefinition, Weekday
@@ -15,14 +14,6 @@ from horae.domain.timing.opendays import CalendarDefinition, Weekday
 
 class CalendarBody(CalendarDefinition):
     """The whole calendar, as it is to be."""
-
-
-class Replanned(Shown):
-    """What a change of a calendar did to the schedules that keep to it."""
-
-    checked: int = Field(description="Schedules that keep to it, by itself or through other calendars.")
-    moved: list[UUID] = Field(description="Those whose next slot goes out at another instant now, or not at all.")
-    failed: list[UUID] = Field(description="Those that could not be looked at; send the same request again.")
 
 
 class CalendarShown(Shown):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from horae.api.models.schedules import Request, Shown
+from horae.api.models.schedules import Replanned, Request, Shown
 from horae.domain.draft import RecipientId
 from horae.domain.timing.values import Instant, Reason
 
@@ -178,6 +178,11 @@ class RecipientShown(Shown):
     position: int
     created_at: datetime
     updated_at: datetime
+    replanned: Replanned | None = Field(
+        default=None,
+        description="Of a change of the zone: the schedules that follow it. null then: the read models did not answer "
+        "in time, and the slots that were planned already keep their instants.",
+    )
 
 
 class TimelineShown(Shown):

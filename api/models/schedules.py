@@ -277,6 +277,14 @@ class SkippedShown(Shown):
     reason: t.Reason
 
 
+class Replanned(Shown):
+    """What a change of a calendar or of a recipient's zone did to the schedules that are planned by it."""
+
+    checked: int = Field(description="Schedules that were looked at.")
+    moved: list[UUID] = Field(description="Those whose next slot goes out at another instant now, or not at all.")
+    failed: list[UUID] = Field(description="Those that could not be looked at; send the same request again.")
+
+
 class TimingPreview(Request):
     """A timing to try, whatever the present and the horizon."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, date, datetime, timedelta
 
 from fastapi import APIRouter, Request, Response
@@ -23,14 +22,14 @@ from horae.api.models.calendars import (
     ImportQuery,
     OpenQuery,
     OpenShown,
-    Replanned,
     YearQuery,
 )
 from horae.api.reading import ReadQuery, if_match, read_models, services_of
+from horae.api.replanning import replan
 from horae.api.views import call_of, etag, respond
 from horae.commands.calendars import CalendarWritten
 from horae.commands.context import Call
-from horae.domain.errors import HoraeError, Invalid, NotFound
+from horae.domain.errors import Invalid, NotFound
 from horae.domain.key import Scope
 from horae.domain.timing import publicdays
 from horae.domain.timing.daysfile import read_days
@@ -50,8 +49,6 @@ _EXAMPLES = {
         "days": [{"date": "2026-12-24", "until": "2026-12-31", "name": "closed for the year", "yearly": True}],
     }
 }
-#: Schedules that are looked at together after a change.
-_AT_ONCE = 32
 _IMPORT_YEARS = 5
 
 
@@ -255,21 +252,7 @@ def _is_weekend(calendar: Calendar, day: date) -> bool:
 async def _written(request: Request, call: Call, written: CalendarWritten, passed_over: list[str] | None) -> Response:
     """The answer, after the schedules that keep to the calendar were looked at."""
     services, answer = services_of(request), written.answer
-    moved, failed = [], []
-    detail = f"{answer.state.id}@{answer.version}"
-    for start in range(0, len(written.users), _AT_ONCE):
-        chunk = written.users[start : start + _AT_ONCE]
-        results = await asyncio.gather(
-            *(services.schedules.replan(call, schedule, "calendar", detail) for schedule in chunk),
-            return_exceptions=True,
-        )
-        for schedule, result in zip(chunk, results, strict=True):
-            if isinstance(result, HoraeError):
-                failed.append(schedule)
-            elif isinstance(result, BaseException):
-                raise result
-            elif result:
-                moved.append(schedule)
+    replanned = await replan(services, call, written.users, "calendar", f"{answer.state.id}@{answer.version}")
     label = (await services.calendars.resolve(call.tenant, answer.state.id)).label
     shown = CalendarShown.model_construct(
         id=answer.state.id,
@@ -280,7 +263,7 @@ async def _written(request: Request, call: Call, written: CalendarWritten, passe
         created_at=answer.created_at,
         updated_at=answer.updated_at,
         replayed=answer.replayed,
-        replanned=Replanned.model_construct(checked=len(written.users), moved=moved, failed=failed),
+        replanned=replanned,
         passed_over=passed_over,
     )
     return respond(shown, headers=etag(answer.version))

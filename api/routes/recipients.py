@@ -8,14 +8,16 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from horae.api import openapi
-from horae.api.auth import caller_of
+from horae.api.auth import Caller, caller_of
 from horae.api.bodies import query, read_model
 from horae.api.models.occurrences import RecipientBody, RecipientShown, Timeline
+from horae.api.models.schedules import Replanned
 from horae.api.reading import PageQuery, ReadQuery, read_models, services_of
+from horae.api.replanning import replan
 from horae.api.rows import timeline_row_shown
 from horae.api.views import call_of, etag, respond
-from horae.commands.context import Answer
-from horae.domain.errors import Invalid
+from horae.commands.context import Answer, Call
+from horae.domain.errors import Busy, Invalid
 from horae.domain.ids import shard_of
 from horae.domain.key import Scope
 from horae.domain.personal import RECIPIENT_LIMIT, refuse_unstorable
@@ -71,14 +73,32 @@ def _shown(answer: Answer[Recipient]) -> RecipientShown:
     ),
 )
 async def put_recipient(request: Request, recipient_id: str) -> Response:
-    """The whole profile; it need not exist before. Slots planned from now on follow the new zone."""
+    """The whole profile; it need not exist before. If the zone changes, schedules that follow it are planned anew."""
     caller = caller_of(request, Scope.WRITE)
     body, plain = await read_model(request, RecipientBody)
     profile = RecipientProfile(
         id=_checked(recipient_id), zone=body.zone, locale=body.locale, attributes=body.attributes
     )
-    answer = await services_of(request).recipients.put(call_of(request, caller, plain), profile)
-    return respond(_shown(answer), headers=etag(answer.version))
+    services, call = services_of(request), call_of(request, caller, plain)
+    before = await services.recipients.zone(caller.tenant, profile.id)
+    answer = await services.recipients.put(call, profile)
+    shown = _shown(answer)
+    if answer.state.profile.zone != before:
+        shown = shown.model_copy(update={"replanned": await _replanned(request, caller, call, answer)})
+    return respond(shown, headers=etag(answer.version))
+
+
+async def _replanned(request: Request, caller: Caller, call: Call, answer: Answer[Recipient]) -> Replanned | None:
+    """What the new zone did to the schedules that follow it; None: nobody could tell which, but the zone is stored."""
+    services, profile = services_of(request), answer.state.profile
+    reference = services.refs.recipient_ref(caller.tenant, profile.id)
+    shard = shard_of(caller.tenant, profile.id)
+    try:
+        async with read_models(request, caller, answer.position, shard=shard) as conn:
+            found = await queries.schedules_following(conn, caller.tenant, reference)
+    except Busy:
+        return None
+    return await replan(services, call, found, "recipient", profile.zone or services.settings.default_zone)
 
 
 @router.get(

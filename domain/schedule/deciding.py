@@ -279,6 +279,9 @@ def _replan(command: Replan, state: Schedule) -> list[ScheduleEvent]:
     again, so that the series may simply be read anew from now.
     """
     current, context = command.current.next, replace(command.context, exceptions=state.exceptions)
+    if current is not None and not state.recurring:
+        # A one-off's slot is read off its timing, as it is now: the plan that stands is in its stream.
+        current = state.next
     if state.status is not Status.ACTIVE or current is None or current.due_at <= context.now:
         return []
     next_ = t.after(state.timing, context.now, context) if state.recurring else one_off_slot(state, context)

@@ -5,7 +5,7 @@ security says the same once more. `find_key`, `applied_position`, `open_owners`,
 about the installation.
 """
 
-from horae.projections.queries.calendars import CalendarRow, list_calendars, schedules_on
+from horae.projections.queries.calendars import CalendarRow, list_calendars, schedules_following, schedules_on
 from horae.projections.queries.figures import StandingCount, applied_position, count_standings
 from horae.projections.queries.occurrences import (
     OccurrenceRow,
@@ -57,5 +57,6 @@ __all__ = [
     "open_claims",
     "open_owners",
     "recipient_timeline",
+    "schedules_following",
     "schedules_on",
 ]

@@ -1,4 +1,4 @@
-"""Calendars, and who keeps to them."""
+"""Calendars, and who is planned by them or by a recipient's zone."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ class CalendarRow:
 async def list_calendars(conn: Connection, tenant: str, *, after: str = "", limit: int = 50) -> list[CalendarRow]:
     """A tenant's calendars by id, those behind `after`."""
     return [CalendarRow(**record) for record in await conn.fetch(_SQL["list_calendars"], tenant, after, limit)]
+
+
+async def schedules_following(conn: Connection, tenant: str, recipient_ref: str) -> list[UUID]:
+    """Active schedules of a recipient whose next slot follows the zone that they prefer."""
+    return [record["id"] for record in await conn.fetch(_SQL["schedules_following"], tenant, recipient_ref)]
 
 
 async def schedules_on(conn: Connection, tenant: str, calendar: str) -> list[UUID]:

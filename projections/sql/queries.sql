@@ -91,6 +91,13 @@ WHERE tenant = $1 AND id > $2 ORDER BY id LIMIT $3;
 -- Which calendars of a tenant name which.
 SELECT id, names FROM calendars WHERE tenant = $1;
 
+-- name: schedules_following
+-- Active schedules of a recipient whose slots follow the zone that they prefer.
+SELECT s.id FROM schedules AS s JOIN standings AS n ON n.id = s.id
+WHERE s.tenant = $1 AND s.recipient_ref = $2 AND s.timing ->> 'zone' = 'recipient' AND n.phase = 'active'
+    AND n.due_at IS NOT NULL
+ORDER BY s.id;
+
 -- name: schedules_on_calendars
 -- Schedules that keep to one of these calendars and are not cancelled.
 SELECT s.id FROM schedules AS s JOIN standings AS n ON n.id = s.id

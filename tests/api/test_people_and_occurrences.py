@@ -74,6 +74,32 @@ async def test_dead_letters_are_replayed_by_filter(world: World) -> None:
     assert rest.json()["more"] is False
 
 
+@pytest.mark.covers("TZ-04")
+async def test_a_recipient_who_moves_takes_their_schedules_along(world: World) -> None:
+    """Slots that follow the zone are planned anew, series and one-offs; those of a zone of their own stay."""
+    await world.client.put("/v1/recipients/user-17", json={"zone": "Europe/Berlin"})
+    series = await world.create(timing={"kind": "every", "cron": "0 18 * * *", "zone": "recipient"})
+    once = await world.create(timing={"kind": "at", "local": "2026-12-24T18:00", "zone": "recipient"})
+    fixed = await world.create(timing={"kind": "every", "cron": "0 18 * * *", "zone": "Europe/Berlin"})
+    other = await world.create(recipient="user-18", timing={"kind": "every", "cron": "0 18 * * *", "zone": "recipient"})
+    put = await world.client.put("/v1/recipients/user-17", json={"zone": "America/New_York"})
+    assert put.status_code == 200, put.text
+    assert put.json()["replanned"]["checked"] == 2
+    assert set(put.json()["replanned"]["moved"]) == {series["id"], once["id"]}
+    shown = await world.get(f"/v1/schedules/{series['id']}")
+    assert (shown["next_due_at"], shown["next"]["zone"]) == ("2026-12-01T23:00:00Z", "America/New_York")
+    assert (await world.get(f"/v1/schedules/{once['id']}"))["next_due_at"] == "2026-12-24T23:00:00Z"
+    for same in (fixed, other):
+        assert (await world.get(f"/v1/schedules/{same['id']}"))["next_due_at"] == same["next_due_at"]
+    again = await world.client.put("/v1/recipients/user-17", json={"zone": "America/New_York"})
+    assert again.json()["replanned"] is None
+    # The dispatcher claims the series at its new instant.
+    world.pass_time(hours=15, minutes=30)
+    (attempt,) = [one for one in await world.claim_due() if str(one.schedule.id) == series["id"]]
+    assert attempt.occurrence.plan is not None
+    assert attempt.occurrence.plan.zone == "America/New_York"
+
+
 async def test_a_recipients_zone_is_used_and_their_timeline_shown(world: World) -> None:
     """`recipient` means the zone that was PUT; the timeline holds what was sent and what is to come."""
     put = await world.client.put(
