@@ -37,6 +37,10 @@ CRONS = [
     "0 0 1 * *",
     "45 23 L * *",
     "0 3 * * 0#1,0#2",
+    "30 15 2 * * *",
+    "0,30 */10 * * * ?",
+    "0 2 15W,LW * *",
+    "30 1 L-2 * 0L",
 ]
 RRULES = [
     "FREQ=DAILY",
@@ -46,6 +50,8 @@ RRULES = [
     "FREQ=HOURLY;INTERVAL=5",
     "FREQ=MINUTELY;INTERVAL=50",
     "FREQ=DAILY;BYHOUR=1,2,3;BYMINUTE=10,50;BYSETPOS=2,-1",
+    "RRULE:FREQ=WEEKLY;BYHOUR=2;BYMINUTE=30\nRRULE:FREQ=MONTHLY;BYMONTHDAY=-1,1;BYHOUR=1\nEXDATE:20260329,20261101",
+    "RRULE:FREQ=DAILY;INTERVAL=3\nRDATE:20260329T023000,20261025T023000,20261101T013000\nEXDATE:20260401T000000Z",
 ]
 
 
@@ -59,13 +65,15 @@ def series(draw: st.DrawFn, *, policies: bool = True, jitter: bool = True) -> tu
     clock = False
     if kind == "cron":
         fields["cron"] = draw(st.sampled_from(CRONS))
-        clock = fields["cron"].split()[1].startswith("*")
+        clock = fields["cron"].split()[-4].startswith("*")
     elif kind == "rrule":
         fields["rrule"] = draw(st.sampled_from(RRULES))
         clock = "FREQ=HOURLY" in fields["rrule"] or "FREQ=MINUTELY" in fields["rrule"]
     else:
         unit = draw(st.sampled_from(["minutes", "hours", "days", "weeks", "months", "years"]))
         fields["interval"] = {"unit": unit, "count": draw(st.integers(1, 5)) * (10 if unit == "minutes" else 1)}
+        if unit in {"months", "years"}:
+            fields["interval"]["month_end"] = draw(st.sampled_from([None, "clamp", "skip"]))
         clock = unit in {"minutes", "hours"}
     if policies and not clock:
         fields["gap"] = draw(st.sampled_from([None, "shift", "skip"]))

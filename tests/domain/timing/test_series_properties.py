@@ -12,10 +12,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from horae.domain import timing as t
+from horae.domain.timing.series import start_of
+from horae.domain.timing.zones import to_utc
 from tests.domain.timing.cases import take, walk
 from tests.domain.timing.strategies import series
 
 N = 60
+SPAN = (datetime.fromisoformat("2000-01-01"), datetime.fromisoformat("2040-01-01"))
 #: Its first slot lies at the present and is lifted past it by jitter.
 _LIFTED = t.Every(
     rrule="FREQ=MINUTELY;INTERVAL=50",
@@ -152,3 +155,37 @@ def test_jitter_is_fixed_and_bounded(case: Case) -> None:
     width = timing.jitter or timedelta(0)
     assert all(0 <= slot.plan.jitter_s <= width.total_seconds() for slot in slots)
     assert all(slot.due_at.tzinfo is UTC for slot in slots)
+
+
+@pytest.mark.covers("REC-05", "REC-29")
+@settings(max_examples=50)
+@given(series(jitter=False), st.integers(1, 40), st.datetimes(*SPAN))
+def test_every_slot_lies_inside_start_end_and_count(case: Case, count: int, somewhere: datetime) -> None:
+    """From whatever instant the series is asked, it gives no slot outside its bounds, and the same as the walk gave."""
+    timing, ctx = case
+    bounded = timing.model_copy(update={"count": count, "starts_at": timing.starts_at or ctx.now.date()})
+    beginning = t.Context(ctx.now - timedelta(days=400), ctx.schedule_id)
+    slots = take(bounded, beginning, count + 1)
+    assert len(slots) <= count
+    begin = to_utc(start_of(bounded), 0, timing.zone).replace(tzinfo=UTC)
+    assert all(slot.due_at >= begin for slot in slots)
+    asked = t.after(bounded, somewhere.replace(tzinfo=UTC), beginning)
+    assert asked == next((slot for slot in slots if slot.due_at > somewhere.replace(tzinfo=UTC)), None)
+
+
+@pytest.mark.covers("REC-06")
+@settings(max_examples=50)
+@given(series(jitter=False), series(jitter=False), st.integers(0, 20))
+def test_an_edit_changes_only_slots_after_it(case: Case, other: Case, i: int) -> None:
+    """What an old rule had sent by the edit stays as it was; what comes is the new rule's, from the edit on."""
+    timing, ctx = case
+    changed = other[0].model_copy(update={"zone": timing.zone})
+    slots = take(timing, ctx, 25)
+    edited_at = slots[min(i, len(slots) - 1)].due_at if slots else ctx.now
+    before = [slot for slot in slots if slot.due_at <= edited_at]
+    again = take(timing, ctx, len(before))
+    assert again == before
+    then = t.Context(edited_at, ctx.schedule_id)
+    coming = take(changed, then, 20)
+    assert all(slot.due_at > edited_at for slot in coming)
+    assert t.preview(changed, 20, then).slots == coming
