@@ -30,6 +30,7 @@ GROUPS = {
     "stacking": ("stack",),
     "maintaining": ("migrate", "rebuild"),
     "parking": ("parked",),
+    "replaying": ("replay", "record"),
 }
 
 app = typer.Typer(

@@ -33,6 +33,11 @@ _READ = (
 _log = structlog.get_logger(__name__)
 
 
+async def read_rows(session: asyncpg.Connection[asyncpg.Record], after: int, limit: int) -> list[StoredEvent]:
+    """At most `limit` rows of the log later than `after`, by position."""
+    return [StoredEvent(*row) for row in await session.fetch(_READ, after, limit, timeout=_ANSWER_S)]
+
+
 class RawSubscription:
     """Every row of the log later than `after`, in order, each once: iterate over `async with` it.
 
@@ -63,7 +68,7 @@ class RawSubscription:
                 session = self._session or await self._connect()
                 # Cleared before reading: what is committed from now on tells us again.
                 self._told.clear()
-                rows = await session.fetch(_READ, self._position, self._batch, timeout=_ANSWER_S)
+                rows = await read_rows(session, self._position, self._batch)
             except (*_INTERRUPTED, TimeoutError) as error:
                 _log.warning("raw_subscription_interrupted", position=self._position, error=str(error).strip())
                 await self._disconnect()
@@ -71,8 +76,8 @@ class RawSubscription:
                 wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
                 continue
             if rows:
-                self._position = rows[-1]["notification_id"]
-                return [StoredEvent(*row) for row in rows]
+                self._position = rows[-1].position
+                return rows
             wait_s = _FIRST_WAIT_S
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._told.wait(), _LOOK_AGAIN_S)

@@ -153,6 +153,17 @@ async def parked_events(settings: Settings, *, embedded: bool) -> list[ParkedEve
     return await _on_database(settings, look, embedded=embedded)
 
 
+async def record_log(settings: Settings, file: Path, *, until: int | None, embedded: bool) -> int:
+    """Write the log to a file that only its owner can read, while the service runs or not; gives how many events."""
+    from horae.infra.logfile import create, record
+
+    async def write(dsn: str) -> int:
+        with create(file) as lines:
+            return await record(dsn, lines, until=until)
+
+    return await _on_database(settings, write, embedded=embedded)
+
+
 async def replay_family(settings: Settings, family: UUID, *, embedded: bool) -> int:
     """Apply a family's parked events, while the service runs or not; gives how many. Raises `NotFound`, `Conflict`."""
     from horae.infra.eventstore import PostgresEventStore

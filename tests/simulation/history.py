@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import structlog
 
+from horae.domain.envelope import Recorded
 from horae.projections.projector import Projector
 from tests.fakes.event_store import InMemoryEventStore
 from tests.fakes.read_models import InMemoryReadModels
@@ -77,8 +78,12 @@ def run(
     allowed: frozenset[str] | None = None,
     clients: frozenset[int] | None = None,
     tracing: bool = False,
+    log: list[Recorded] | None = None,
 ) -> Result:
-    """Run one history, always the same. `allowed`: only these faults; `clients`: only these of them."""
+    """Run one history, always the same. `allowed`: only these faults; `clients`: only these of them.
+
+    `log`: takes what was stored.
+    """
     scale = scale or Scale()
     loop = SimulatedLoop(seed)  # type: ignore[abstract]
     dice = Dice(seed, allowed)
@@ -99,6 +104,8 @@ def run(
             dice.calm = True
             loop.drain()
             loop.close()
+    if log is not None:
+        log += plant.store.log
     return Result(
         seed,
         dice.faults,
