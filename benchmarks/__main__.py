@@ -40,21 +40,27 @@ DISPATCH_PEERS = "River 74 · graphile-worker 109 · BullMQ 96 · DBOS 1,915 · 
 class Service:
     """A `horae run` of our own on a free port with a fresh data folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
         self.data = folder / "data"
         self._log = (folder / "horae.log").open("wb")
         command = [str(BIN / "horae"), "run", "--port", str(self.port), "--data", str(self.data), "--api-key", KEY]
+        command += options
         self._process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT)
         self.client = httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}", headers={"Authorization": f"Bearer {KEY}"}, timeout=120
         )
         self._await_ready(folder)
 
+    @property
+    def pid(self) -> int:
+        """The supervisor's."""
+        return self._process.pid
+
     def _await_ready(self, folder: Path) -> None:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 600
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 break
@@ -64,6 +70,7 @@ class Service:
             except httpx.TransportError:
                 pass
             time.sleep(0.1)
+        self.stop()
         raise SystemExit((folder / "horae.log").read_text())
 
     def stop(self) -> None:
