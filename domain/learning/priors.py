@@ -110,6 +110,7 @@ class _Fit:
         self.mean = start.segments.copy()
         self.everybody = start.everybody.copy()
         self.gain = start.gain.copy()
+        self.gain_error = np.zeros(TERMS)
         self.between_segments = np.full(TERMS, 0.05)
         self.flatness = 0.05
         self.covariances = np.tile(np.eye(TERMS) * 0.01, (segments, 1, 1))
@@ -185,12 +186,22 @@ class _Fit:
         gain = self.gain + np.clip(step, -0.3, 0.3)[_GROUP]
         gain[:_LEVELS] = 0.0
         self.gain = np.clip(gain, 0.0, 2.0)
+        self.gain_error = np.sqrt(np.diag(inverted(left)))[_GROUP]
 
     def result(self, profile: Floats, between_active: Floats) -> Priors:
+        # The lower end of its interval: an error of the gain is everybody's at once, beyond any recipient's spread.
+        gain = np.maximum(self.gain - 2 * self.gain_error, 0.0)
         return Priors(
-            self.everybody, self.everybody_covariance, self.mean, self.covariances, self.between, profile,
-            between_active, self.gain, self.dispersion,
-        )  # fmt: skip
+            self.everybody,
+            self.everybody_covariance,
+            self.mean,
+            self.covariances,
+            self.between,
+            profile,
+            between_active,
+            gain,
+            self.dispersion,
+        )
 
 
 def _first_of_group() -> Ints:
