@@ -189,8 +189,8 @@ class _Fit:
         self.gain_error = np.sqrt(np.diag(inverted(left)))[_GROUP]
 
     def result(self, profile: Floats, between_active: Floats) -> Priors:
-        # The lower end of its interval: an error of the gain is everybody's at once, beyond any recipient's spread.
-        gain = np.maximum(self.gain - 2 * self.gain_error, 0.0)
+        # Less its standard error: an error of the gain is everybody's at once, beyond any recipient's spread.
+        gain = np.maximum(self.gain - self.gain_error, 0.0)
         return Priors(
             self.everybody,
             self.everybody_covariance,
