@@ -24,6 +24,7 @@ from horae.domain.undecodable import load_or_stand_in
 from horae.infra.eventstore.batch import MAX_EVENTS_PER_COMMIT, make_append
 from horae.infra.eventstore.figures import CommitFigures
 from horae.infra.eventstore.lanes import Lanes
+from horae.infra.eventstore.own import OwnEvents
 from horae.infra.eventstore.raw import RawSubscription
 from horae.infra.eventstore.subscription import Subscription
 from horae.infra.eventstore.writer import Writer
@@ -76,6 +77,8 @@ class PostgresEventStore:
         self._writer = Writer(dsn, self._lanes, patience_s=patience_s, figures=figures)
         self._reads = _Reads(dsn, readers, patience_s)
         self._all = _Reader(self._reads, None)
+        #: For our own subscription; None while there is none.
+        self._own: OwnEvents | None = None
 
     async def open(self) -> None:
         """Start the writer and connect the readers. Raises `Unavailable` when PostgreSQL does not answer in time."""
@@ -104,6 +107,8 @@ class PostgresEventStore:
         """See `commands.ports.EventStore.append`. A cancelled caller's command may be stored nevertheless."""
         with tracing.span("log.append") as under_way:
             position = await self._writer.append(make_append(events, expects), lane)
+            if self._own is not None:
+                self._own.stored(events, position)
             if under_way.recording:
                 under_way.describe({"horae.position": position, "horae.events": len(events), "horae.lane": lane})
             return position
@@ -150,7 +155,8 @@ class PostgresEventStore:
 
     def subscribe(self, after: int = 0) -> Subscription:
         """Every event later than position `after`, in order, as it is stored; for the owner's role."""
-        return Subscription(self._dsn, after)
+        self._own = OwnEvents()
+        return Subscription(self._dsn, after, self._own.take)
 
     def subscribe_raw(self, after: int = 0, batch: int = MAX_EVENTS_PER_COMMIT) -> RawSubscription:
         """The same as rows that nobody has decoded, read only when asked for; for the owner's role."""

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 from typing import Self
 from uuid import UUID
@@ -40,8 +41,10 @@ class Subscription:
     One consumer per subscription.
     """
 
-    def __init__(self, dsn: str, after: int = 0) -> None:
+    def __init__(self, dsn: str, after: int = 0, known: Callable[[int], Recorded | None] = lambda _: None) -> None:
+        """`known`: the event at a position, where it need not be decoded."""
         self._dsn = dsn
+        self._known = known
         self._taken_in = after
         self._buffer: deque[Notification] = deque()
         self._changed = threading.Condition()
@@ -85,11 +88,16 @@ class Subscription:
                 self._changed.notify_all()
                 fault = self._fault
             if batch:
-                return [_decode(notification) for notification in batch]
+                return [self._recorded(notification) for notification in batch]
             if fault is not None:
                 raise fault
             await self._ready.wait()
         raise StopAsyncIteration
+
+    def _recorded(self, notification: Notification) -> Recorded:
+        known = self._known(notification.id)
+        stands = (notification.originator_id, notification.originator_version)
+        return known if known is not None and (known.stream, known.version) == stands else _decode(notification)
 
     # --- in the thread ---
 

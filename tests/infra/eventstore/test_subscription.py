@@ -2,13 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from uuid import uuid4
 
 import psycopg
 import pytest
 from eventsourcing.persistence import Notification
 
+from horae.domain.envelope import Recorded
+from horae.domain.ids import derived_id
 from horae.infra.eventstore import PostgresEventStore, Subscription
+from horae.infra.eventstore.own import OwnEvents
+from horae.infra.ids import NewIds
 from tests.contracts.event_store import as_recorded, events_of
 from tests.fixtures.postgres import Database
 
@@ -99,3 +104,41 @@ async def test_a_slow_consumer_can_leave(store: PostgresEventStore) -> None:
     await store.append(events_of(uuid4(), range(1, 10_001)), lane="bulk")
     async with store.subscribe() as subscription:
         assert len(await anext(subscription)) > 0
+
+
+async def test_what_its_own_process_stored_is_not_decoded_again(store: PostgresEventStore) -> None:
+    """It comes in its place among what was there, the very objects that were appended."""
+    await store.append(events_of(uuid4(), [1]))
+    ids = NewIds()
+    async with store.subscribe() as subscription:
+        events = [
+            replace(event, meta=event.meta.model_copy(update={"event_id": ids.new()}))
+            for event in events_of(uuid4(), [1, 2])
+        ]
+        await store.append(events)
+        seen: list[Recorded] = []
+        while len(seen) < 3:
+            seen += await anext(subscription)
+    assert seen[1:] == as_recorded(events, 2)
+    assert [event.body is given.body for event, given in zip(seen[1:], events, strict=True)] == [True, True]
+
+
+def test_own_events_are_given_once_and_the_latest_are_kept() -> None:
+    """Nothing grows where nobody reads, and what nobody has is decoded."""
+    own, ids = OwnEvents(capacity=3), NewIds()
+    events = [replace(e, meta=e.meta.model_copy(update={"event_id": ids.new()})) for e in events_of(uuid4(), [1, 2])]
+    own.stored(events, 2)
+    own.stored(events, 7)
+    assert len(own) == 3
+    assert own.take(1) is None
+    assert own.take(7) == as_recorded(events, 6)[1]
+    assert own.take(7) is None
+
+
+def test_an_event_under_a_derived_id_is_decoded() -> None:
+    """The same request may have been stored by another before, at another instant: the log alone knows its words."""
+    own = OwnEvents()
+    (event,) = events_of(uuid4(), [1])
+    derived = event.meta.model_copy(update={"event_id": derived_id("acme", "create", "k")})
+    own.stored([replace(event, meta=derived)], 1)
+    assert own.take(1) is None
