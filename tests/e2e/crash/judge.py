@@ -67,8 +67,11 @@ class CountingReceiver(Receiver):
             if len(self.seen.lateness_s) >= wanted:
                 reached.set()
 
-    async def more(self, count: int, within_s: float = 60.0) -> None:
-        """Return when `count` further messages have come. Raises `TimeoutError`: then nothing recovers."""
+    async def more(self, count: int, within_s: float = 300.0) -> None:
+        """Return when `count` further messages have come. Raises `TimeoutError`: then nothing recovers.
+
+        The time is for thousands of messages on a machine that does much else besides.
+        """
         waiting = (len(self.seen.lateness_s) + count, asyncio.Event())
         self._waiting.append(waiting)
         try:
