@@ -166,7 +166,10 @@ def _replayed(fold: Rows, event: Recorded, body: occurrence.OccurrenceReplayed) 
 
 
 def _passed(fold: Rows, event: Recorded, body: occurrence.SlotPassed) -> None:
-    standing, _ = fold.standing(event, body.schedule), fold.occurrence(event)
+    standing, row = fold.standing(event, body.schedule), fold.occurrence(event)
+    if row.origin == "slot" and not standing.recurring and standing.slot == row.slot:
+        # The series that it was before had the same slot.
+        standing.one_off_id, standing.one_off = row.id, row.status
     standing.move_to(body.next if standing.phase == "active" else None)
 
 

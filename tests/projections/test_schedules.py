@@ -102,6 +102,28 @@ async def test_what_is_left_of_a_series_is_not_taken_for_the_one_off_that_it_bec
     assert await status(conn, told, schedule) == "completed"
 
 
+@pytest.mark.covers("SCH-11")
+async def test_a_one_off_at_a_slot_that_its_series_has_fired_shows_what_became_of_that(conn: Connection) -> None:
+    """The same wall time, in another zone: it is the same occurrence, and the schedule ends as that does."""
+    told = Told()
+    schedule = told.created()
+    old = told.claimed(schedule, next_=at(NOW + DAY))
+    told.failed(schedule, old)
+    later = t.Next(slot=at().slot, due_at=NOW + timedelta(hours=9), plan=at().plan)
+    definition = s.Definition(timing=t.At(at=later.due_at), priority=3, delivery=Delivery())
+    personal = Personal(recipient="user-17", channel="log:")
+    told.tell(
+        schedule,
+        s.ScheduleChanged(
+            personal=personal, definition=definition, changed=("timing",), next_unchanged=False, next=later
+        ),
+    )
+    told.tell(old, o.SlotPassed(**told.facts(schedule), schedule_version=2, slot=later.slot))
+    assert await status(conn, told, schedule) == "executing"
+    told.ended(schedule, old, o.Outcome.DEAD_LETTERED)
+    assert await status(conn, told, schedule) == "failed"
+
+
 @pytest.mark.covers("SCH-11", "LIF-07")
 async def test_pausing_takes_the_next_slot_away_and_holds_what_waits(conn: Connection) -> None:
     """Paused: no slot row, retries held, even those that arrive now; resumed: both are back; cancelled: at once."""
