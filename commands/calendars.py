@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 from horae.commands import tracing
@@ -27,12 +28,20 @@ from horae.domain.timing.opendays import BUILT_IN, DEFAULT, Calendar, CalendarDe
 _REMEMBERED = 256
 
 
+class Scoped(Protocol):
+    """Gives readers of one tenant's events each."""
+
+    def scoped(self, tenant: str) -> EventReader:
+        """See `EventStore.scoped`."""
+        ...
+
+
 class Resolver:
     """Puts calendars together with those that they name, as the log has them now."""
 
-    def __init__(self, reader: EventReader) -> None:
-        """`reader` may see all tenants: what is asked for names its tenant."""
-        self._reader = reader
+    def __init__(self, log: Scoped) -> None:
+        """`log` is read as each tenant whose calendars are asked for: the API's role sees nothing otherwise."""
+        self._log = log
         self._kept: dict[tuple[str, str], Calendar] = {}
 
     async def resolve(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], Calendar]:
@@ -43,7 +52,10 @@ class Resolver:
         while open_:
             asked |= open_
             streams = {c.calendar_stream(*key): key for key in open_}
-            loaded = await self._reader.load_many(streams)
+            loaded: dict[UUID, list[Recorded]] = {}
+            for tenant in {tenant for tenant, _ in open_}:
+                theirs = [stream for stream, key in streams.items() if key[0] == tenant]
+                loaded |= await self._log.scoped(tenant).load_many(theirs)
             found = {streams[stream]: fold(events) for stream, events in loaded.items()}
             states |= {key: state for key, state in found.items() if state is not None}
             open_ = {

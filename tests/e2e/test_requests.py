@@ -256,7 +256,7 @@ class Ours:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def ours(live: Live) -> AsyncIterator[Ours]:
-    """A schedule with a slot to come, its dead-lettered occurrence, a key, a recipient."""
+    """A schedule with a slot to come, its dead-lettered occurrence, a key, a recipient, a calendar."""
     async with Receiver() as receiver:
         receiver.script(410)
         recipient = fresh()
@@ -265,12 +265,15 @@ async def ours(live: Live) -> AsyncIterator[Ours]:
         triggered = await live.post(f"/v1/schedules/{created['id']}/trigger", None, 202)
         await live.ended(created["id"])
         key = await live.post("/v1/keys", {"label": "ours"}, 201)
+        days = [{"date": "2030-05-17", "name": f"the day of {recipient}"}]
+        (await live.client.put(f"/v1/calendars/{recipient}", json={"days": days})).raise_for_status()
         yield Ours(
             {
                 "schedule_id": created["id"],
                 "occurrence_id": triggered["occurrence"],
                 "key_id": key["id"],
                 "recipient_id": recipient,
+                "calendar_id": recipient,
             },
             recipient,
         )
@@ -308,7 +311,7 @@ def asked(described: dict[str, Any]) -> dict[str, str]:
 async def test_another_tenants_key_finds_nothing_of_ours(live: Live, other: httpx.AsyncClient, ours: Ours) -> None:
     """Every documented operation on a thing of ours is 404, as if it were not there; nothing of ours is changed.
 
-    Recipients are named by each tenant itself: there the same name is another person.
+    Recipients and calendars are named by each tenant itself: there the same name is another person, other days.
     """
     before = await everything(live, ours)
     walked = 0
@@ -318,6 +321,10 @@ async def test_another_tenants_key_finds_nothing_of_ours(live: Live, other: http
         where = f"{method} {path}: {answer.status_code} {answer.text[:300]}"
         if (method, path) == ("PUT", "/v1/recipients/{recipient_id}"):
             assert (answer.status_code, answer.json()["version"]) == (200, 1), where
+        elif "{calendar_id}" in path:
+            # Theirs, if they have put one of that name by now.
+            assert answer.status_code < 500, where
+            assert f"the day of {ours.recipient}" not in answer.text, where
         elif path == "/v1/recipients/{recipient_id}/timeline":
             assert answer.json()["items"] == [], where
         elif path == "/v1/recipients/{recipient_id}":
@@ -326,7 +333,8 @@ async def test_another_tenants_key_finds_nothing_of_ours(live: Live, other: http
         else:
             assert answer.status_code == 404, where
             assert answer.json()["code"] == "not_found", where
-        assert ours.recipient not in answer.text or "recipient_id" in path, where
+        named = "recipient_id" in path or "calendar_id" in path
+        assert named or ours.recipient not in answer.text, where
         walked += 1
     assert walked > 20
     assert await everything(live, ours) == before
@@ -337,7 +345,7 @@ async def everything(live: Live, ours: Ours) -> list[Any]:
     found = []
     for method, path, described in await operations(live):
         # The walk's own issuing of nothing must show as no difference; readings of the clock do not count.
-        if method == "GET" and not path.endswith(("/preview", "/explain")):
+        if method == "GET" and not path.endswith(("/preview", "/explain", "/open")):
             answer = await live.client.get(path.format(**ours.ids), params=asked(described))
             assert answer.status_code == 200, f"{path}: {answer.text}"
             found.append(answer.json())
@@ -360,7 +368,13 @@ async def test_another_tenant_sees_nothing_in_lists_and_streams(
     await stream.aclose()  # type: ignore[attr-defined]
     mine = {event["position"] for event in live.told}
     assert mine.isdisjoint(event["position"] for event in told)
-    assert {event["event"].partition(".")[0] for event in told} <= {"key", "schedule", "occurrence", "recipient"}
+    assert {event["event"].partition(".")[0] for event in told} <= {
+        "calendar",
+        "key",
+        "schedule",
+        "occurrence",
+        "recipient",
+    }
     assert not [event for event in live.told if event["stream"] == theirs["id"]]
 
     schedules = answered(await other.get("/v1/schedules", params={"min_position": theirs["position"]}), 200)
