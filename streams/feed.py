@@ -182,9 +182,12 @@ class Feed:
 
     async def _look_again(self) -> None:
         async with self._applying:
-            # Where it is interrupted, the next batch begins anew by itself.
-            with contextlib.suppress(*INTERRUPTED):
+            try:
                 await self._begin()
+            except INTERRUPTED:
+                # Nobody may hear of a session's end who has none: begin anew without waiting for something new.
+                if self._ended is not None and not self._ended.done():
+                    self._ended.set_result(None)
 
     async def _tell(self, applied: Applied) -> None:
         if applied.events or applied.parked:
