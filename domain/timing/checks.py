@@ -57,7 +57,9 @@ def check_rule(every: Every) -> None:
     if every.cron is not None:
         cron.parse(every.cron)
     if every.rrule is not None:
-        single = ruleset.parse(every.rrule).single
+        lines = ruleset.parse(every.rrule)
+        ruleset.check(lines, every.rrule)
+        single = lines.single
         if single is not None:
             _check_rrule_bounds(every, single)
     check_calendar(every, follows_clock=follows_clock(every))

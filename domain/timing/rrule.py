@@ -15,7 +15,7 @@ from functools import lru_cache
 from horae.domain import errors
 from horae.domain.timing.ruledays import DAILY, HOURLY, MINUTELY, MONTHLY, SECONDLY, WEEKLY, YEARLY, RuleDays, SetWalk
 from horae.domain.timing.subdaily import SubdailyWalk
-from horae.domain.timing.values import MAX_COUNT
+from horae.domain.timing.values import FIRST_YEAR, LAST_YEAR, MAX_COUNT
 from horae.domain.timing.walker import DayWalk, Rule, Times
 
 _FREQUENCIES = {
@@ -210,6 +210,13 @@ def _until(value: str) -> date | datetime:
         raise ValueError(f"UNTIL is a date (20271231) or a time (20271231T090000, with Z for UTC), not {value!r}")
     year, month, day = int(match[1]), int(match[2]), int(match[3])
     if match[4] is None:
-        return date(year, month, day)
+        return _within_years(date(year, month, day))
     zone = UTC if match[7] else None
-    return datetime(year, month, day, int(match[4]), int(match[5]), int(match[6]), tzinfo=zone)
+    return _within_years(datetime(year, month, day, int(match[4]), int(match[5]), int(match[6]), tzinfo=zone))
+
+
+def _within_years(until: date | datetime) -> date | datetime:
+    """Calendars write "for ever" as 99991231. No slot lies outside our years, so their edges say the same."""
+    if until.year > LAST_YEAR:
+        return until.replace(year=LAST_YEAR + 1, month=1, day=1)
+    return until.replace(year=FIRST_YEAR - 1, month=12, day=31) if until.year < FIRST_YEAR else until

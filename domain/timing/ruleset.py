@@ -16,6 +16,7 @@ from functools import lru_cache
 from horae.domain import errors
 from horae.domain.timing import rrule
 from horae.domain.timing.rrule import Recurrence
+from horae.domain.timing.values import FIRST_YEAR, LAST_YEAR
 from horae.domain.timing.walker import Rule
 from horae.domain.timing.zones import to_local, to_utc, zone_names
 
@@ -33,6 +34,11 @@ class Given:
 
     value: date | datetime
     zone: str | None = None
+
+    @property
+    def in_range(self) -> bool:
+        """Slots lie in these years; what is outside names none and leaves none out."""
+        return FIRST_YEAR <= self.value.year <= LAST_YEAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,14 @@ def parse(text: str, field: str = "timing.rrule") -> RuleSet:
         ) from None
 
 
+def check(given: RuleSet, text: str, field: str = "timing.rrule") -> None:
+    """Refuse what no new timing may say, though lines accepted earlier are read. Raises `errors.Invalid`."""
+    for one in (*given.dates, *given.excluded):
+        if not one.in_range:
+            problem = f"{one.value.isoformat()} is outside the years {FIRST_YEAR} to {LAST_YEAR}"
+            raise errors.Invalid(f"{text!r} is not a recurrence set: {problem}.", field=field, value=text, hint=_HINT)
+
+
 @lru_cache(maxsize=4096)
 def walk(given: RuleSet, start: datetime, zone: str) -> Rule:
     """The local times of a set; `start` (naive) fills what its rules leave open, `zone` reads its instants."""
@@ -75,9 +89,10 @@ def walk(given: RuleSet, start: datetime, zone: str) -> Rule:
     if single is not None:
         return rrule.walk(single, start)
     parts = [_Ended.of(rule, start, zone) for rule in given.rules]
-    dates = sorted({_local(one, start, zone) for one in given.dates})
-    days = frozenset(one.value for one in given.excluded if not isinstance(one.value, datetime))
-    times = frozenset(_local(one, start, zone) for one in given.excluded if isinstance(one.value, datetime))
+    dates = sorted({_local(one, start, zone) for one in given.dates if one.in_range})
+    excluded = [one for one in given.excluded if one.in_range]
+    days = frozenset(one.value for one in excluded if not isinstance(one.value, datetime))
+    times = frozenset(_local(one, start, zone) for one in excluded if isinstance(one.value, datetime))
     return Union([*parts, _Listed(dates)] if dates else list(parts), days, times)
 
 

@@ -70,6 +70,8 @@ class WallSource:
             if found is not None or exhausted:
                 return found
             end, ahead = segment.end, known.ahead
+            if ahead is not None and ahead.year > LAST_YEAR + 1:
+                return None
             repeats = segment.after < segment.offset  # then the next stretch begins with times that lie behind us
             if ahead is not None and ahead - end > _JUMP and not repeats:  # a rare rule: nothing lies in between
                 at = ahead - _JUMP
