@@ -46,6 +46,15 @@ class Resolver:
 
     async def resolve(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], Calendar]:
         """(tenant, id) -> the calendar; one that nobody has written is absent, but for the built-in one."""
+        states = await self.states(wanted)
+        if any(state.definition.country is not None for state in states.values()) and not publicdays.ready():
+            # Seconds of importing, once, beside the loop on which others wait.
+            await asyncio.to_thread(publicdays.prepare)
+        made: dict[tuple[str, str], Calendar | None] = {}
+        return {key: calendar for key in wanted if (calendar := self._put_together(key, states, made)) is not None}
+
+    async def states(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], c.State]:
+        """(tenant, id) -> these and all that they name, by themselves or through others, as far as they are written."""
         states: dict[tuple[str, str], c.State] = {}
         asked: set[tuple[str, str]] = set()
         open_ = set(wanted)
@@ -64,15 +73,7 @@ class Resolver:
                 if state is not None
                 for named in (*state.definition.plus, *state.definition.minus)
             } - asked
-        if any(state.definition.country is not None for state in states.values()) and not publicdays.ready():
-            # Seconds of importing, once, beside the loop on which others wait.
-            await asyncio.to_thread(publicdays.prepare)
-        made: dict[tuple[str, str], Calendar] = {}
-        for key in wanted:
-            calendar = self._put_together(key, states, c.MAX_DEPTH)
-            if calendar is not None:
-                made[key] = calendar
-        return made
+        return states
 
     async def of(self, tenant: str, calendar: str) -> Calendar | None:
         """One of them; None: nobody has written it."""
@@ -91,30 +92,35 @@ class Resolver:
         return None if named is None else await self.of(tenant, named)
 
     def _put_together(
-        self, key: tuple[str, str], states: Mapping[tuple[str, str], c.State], depth: int
+        self,
+        key: tuple[str, str],
+        states: Mapping[tuple[str, str], c.State],
+        made: dict[tuple[str, str], Calendar | None],
     ) -> Calendar | None:
+        """Each calendar once, however many name it: `made` has those that are done."""
+        if key in made:
+            return made[key]
+        made[key] = None  # writing refuses rings; were there one, it would end here
         tenant, named = key
         state = states.get(key)
         if state is None:
-            return BUILT_IN if named == DEFAULT else None
-        if depth == 0:
-            return None
-        others = {
-            field: tuple(
-                other
-                for each in getattr(state.definition, field)
-                if (other := self._put_together((tenant, each), states, depth - 1)) is not None
-            )
-            for field in ("plus", "minus")
-        }
-        made = Calendar(named, state.version, state.definition, others["plus"], others["minus"])
-        kept = self._kept.get((tenant, made.label))
+            made[key] = BUILT_IN if named == DEFAULT else None
+            return made[key]
+        plus, minus = (
+            tuple(other for each in side if (other := self._put_together((tenant, each), states, made)) is not None)
+            for side in (state.definition.plus, state.definition.minus)
+        )
+        made[key] = calendar = self._remembered(tenant, Calendar(named, state.version, state.definition, plus, minus))
+        return calendar
+
+    def _remembered(self, tenant: str, calendar: Calendar) -> Calendar:
+        kept = self._kept.get((tenant, calendar.label))
         if kept is not None:
             return kept
         if len(self._kept) >= _REMEMBERED:
             self._kept.clear()
-        self._kept[tenant, made.label] = made
-        return made
+        self._kept[tenant, calendar.label] = calendar
+        return calendar
 
 
 def fold(events: Sequence[Recorded]) -> c.State | None:
@@ -130,10 +136,7 @@ def fences(tenant: str, calendar: Calendar | None) -> dict[UUID, int]:
     """What an append expects that was decided on this calendar: that none of its parts has changed meanwhile."""
     if calendar is None:
         return {}
-    found = {c.calendar_stream(tenant, calendar.id): calendar.version}
-    for other in (*calendar.plus, *calendar.minus):
-        found |= fences(tenant, other)
-    return found
+    return {c.calendar_stream(tenant, part.id): part.version for part in calendar.family.values()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +166,14 @@ class Calendars:
             repeat = find_repeat(call, "put", stream, events)
             if repeat is not None:
                 return _answer(stream, events[: repeat.version], replayed=True)
-            known, expects = await self._nameable(call.tenant, calendar, definition)
+            nameable = await self._nameable(call.tenant, calendar, definition)
             command = c.Set(
-                id=calendar, definition=definition, known=known, if_match=if_match, request_digest=call.digest
+                id=calendar,
+                definition=definition,
+                known=nameable.known,
+                names=nameable.names,
+                if_match=if_match,
+                request_digest=call.digest,
             )
             bodies = c.decide(command, fold(events))
             if not bodies:
@@ -178,7 +186,7 @@ class Calendars:
                 correlation_id=stream,
             )
             event = NewEvent(stream, len(events) + 1, meta, bodies[0])
-            position = await self._store.append([event], expects)
+            position = await self._store.append([event], nameable.expects)
             return _answer(stream, [*events, Recorded(stream, event.version, meta, bodies[0], position)])
 
         answer = await until_no_conflict(attempt)
@@ -201,32 +209,45 @@ class Calendars:
             raise NotFound("There is no such calendar.", field="id", value=calendar, hint="PUT it first.")
         return found
 
-    async def _nameable(
-        self, tenant: str, calendar: str, definition: CalendarDefinition
-    ) -> tuple[set[str], dict[UUID, int]]:
-        """Those of the calendars named that are there, not too deep, and do not lead back; and what keeps them so."""
+    async def _nameable(self, tenant: str, calendar: str, definition: CalendarDefinition) -> _Nameable:
+        """What it may name. Nothing is put together for that: whether it is too much is not known yet."""
         wanted = {(tenant, named) for named in (*definition.plus, *definition.minus)}
-        found = await self.resolver.resolve(wanted) if wanted else {}
-        good = {
-            named: other
-            for (_, named), other in found.items()
-            if named != calendar and calendar not in _ids_of(other) and _depth(other) < c.MAX_DEPTH
-        }
+        if not wanted:
+            return _Nameable(set(), {}, {})
+        names: dict[str, Collection[str]] = {**await self._users.calendar_names(tenant, await self._store.head())}
+        states = {key[1]: state for key, state in (await self.resolver.states(wanted)).items()}
+        below = {id_: (*state.definition.plus, *state.definition.minus) for id_, state in states.items()}
+        names |= below
+        known: set[str] = set()
         expects: dict[UUID, int] = {}
-        for other in good.values():
-            expects |= fences(tenant, other)
-        return set(good), expects
+        for _, named in wanted:
+            reached = _reached(named, below)
+            if calendar in reached or (named not in states and named != DEFAULT):
+                continue
+            known.add(named)
+            for part in reached:
+                expects[c.calendar_stream(tenant, part)] = states[part].version if part in states else 0
+        return _Nameable(known, names, expects)
 
 
-def _ids_of(calendar: Calendar) -> set[str]:
-    found = {calendar.id}
-    for other in (*calendar.plus, *calendar.minus):
-        found |= _ids_of(other)
+@dataclass(frozen=True, slots=True)
+class _Nameable:
+    """The calendars that may be named: they are there and do not lead back; who names whom; what keeps it so."""
+
+    known: set[str]
+    names: Mapping[str, Collection[str]]
+    expects: dict[UUID, int]
+
+
+def _reached(calendar: str, names: Mapping[str, Collection[str]]) -> set[str]:
+    found: set[str] = set()
+    ahead = [calendar]
+    while ahead:
+        each = ahead.pop()
+        if each not in found:
+            found.add(each)
+            ahead += names.get(each, ())
     return found
-
-
-def _depth(calendar: Calendar) -> int:
-    return 1 + max((_depth(other) for other in (*calendar.plus, *calendar.minus)), default=0)
 
 
 def _answer(stream: UUID, events: Sequence[Recorded], *, replayed: bool = False) -> Answer[c.State]:

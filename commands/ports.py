@@ -147,6 +147,13 @@ class CalendarUsers(Protocol):
         """
         ...
 
+    async def calendar_names(self, tenant: str, position: int) -> dict[str, list[str]]:
+        """Which calendars of the tenant name which, by id, from a read model that has applied everything up to there.
+
+        Raises `Unavailable` when it does not come that far in time.
+        """
+        ...
+
 
 class OpenOccurrences(Protocol):
     """Which occurrences are out and not back."""

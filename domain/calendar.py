@@ -5,8 +5,8 @@ What the days mean is in `timing.opendays`; here is only what may happen to a ca
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 from uuid import UUID
 
@@ -18,6 +18,8 @@ from horae.domain.timing.publicdays import check_country
 
 #: So deep may calendars name calendars.
 MAX_DEPTH = 5
+#: A calendar is put together of so many at most, one that is reached on two ways counted twice.
+MAX_PARTS = 64
 
 
 class CalendarSet(Event):
@@ -50,11 +52,15 @@ def evolve(state: State | None, event: CalendarSet) -> State:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Set:
-    """Write the whole calendar. `known`: the calendars that it may name, which do not name it in turn."""
+    """Write the whole calendar. `known`: the calendars that it may name, which do not name it in turn.
+
+    `names`: which calendars name which before this, as far as they are reached from it or lead to it.
+    """
 
     id: str
     definition: CalendarDefinition
     known: Collection[str]
+    names: Mapping[str, Collection[str]] = field(default_factory=dict)
     if_match: int | None = None
     request_digest: str | None = None
 
@@ -82,21 +88,67 @@ def _check(command: Set) -> None:
         check_country(definition.country, definition.subdivision)
     elif definition.subdivision is not None:
         raise Invalid("A part needs its country.", field="subdivision", value=definition.subdivision, hint="Add it.")
-    for field in ("plus", "minus"):
-        for named in getattr(definition, field):
-            if named not in command.known:
-                raise Invalid(
-                    f"There is no calendar {named!r} that could be named here.",
-                    field=field,
-                    value=named,
-                    hint=f"Write it first; none may name itself, not by way of others, nor {MAX_DEPTH} deep.",
-                )
+    _check_names(command)
     for weekday, stretches in (definition.hours or {}).items():
         _check_hours(f"hours.{weekday}", [(one.start, one.end) for one in stretches])
     if definition.weekend is not None and len(set(definition.weekend)) == 7 and not definition.days:
         raise Invalid("A week without a day of work closes everything.", field="weekend", hint="Leave out a day.")
     for index, day in enumerate(definition.days):
         _check_day(f"days[{index}]", day)
+
+
+def _check_names(command: Set) -> None:
+    seen: set[str] = set()
+    for side in ("plus", "minus"):
+        for named in getattr(command.definition, side):
+            if named in seen:
+                raise Invalid(
+                    f"The calendar {named!r} is named twice.",
+                    field=side,
+                    value=named,
+                    hint="Name each calendar once, in `plus` or in `minus`.",
+                )
+            seen.add(named)
+            if named not in command.known:
+                raise Invalid(
+                    f"There is no calendar {named!r} that could be named here.",
+                    field=side,
+                    value=named,
+                    hint="Write it first; none may name itself, nor by way of others.",
+                )
+    if seen:
+        _check_size(command, "plus" if command.definition.plus else "minus")
+
+
+def _check_size(command: Set, side: str) -> None:
+    """Of the calendar, and of those that name it: they grow with it. What does not grow is let be."""
+    before = dict(command.names)
+    after = {**before, command.id: (*command.definition.plus, *command.definition.minus)}
+    smaller: dict[str, tuple[int, int]] = {}
+    larger: dict[str, tuple[int, int]] = {}
+    for named in after:
+        old, new = _size(named, before, smaller), _size(named, after, larger)
+        whose = "It" if named == command.id else f"The calendar {named!r}, which names it,"
+        for what, limit, was, would in (
+            ("calendars deep", MAX_DEPTH, old[1], new[1]),
+            ("calendars together", MAX_PARTS, old[0], new[0]),
+        ):
+            if would > limit and would > was:
+                raise Invalid(
+                    f"{whose} would be {would} {what}; {limit} is the most.",
+                    field=side,
+                    value=list(getattr(command.definition, side)),
+                    hint="Write the days themselves into fewer calendars.",
+                )
+
+
+def _size(named: str, names: Mapping[str, Collection[str]], known: dict[str, tuple[int, int]]) -> tuple[int, int]:
+    """Parts, counted as often as they are reached, and depth. Each calendar is looked at once."""
+    if named not in known:
+        known[named] = (1, 1)  # were there a ring, it would end here
+        below = [_size(other, names, known) for other in names.get(named, ())]
+        known[named] = 1 + sum(parts for parts, _ in below), 1 + max((deep for _, deep in below), default=0)
+    return known[named]
 
 
 def _check_day(field: str, day: Day) -> None:

@@ -14,7 +14,7 @@ from horae.commands.ports import EventStore
 from horae.domain.errors import Unavailable
 from horae.domain.timing import Next
 from horae.projections.progress import Progress
-from horae.projections.queries import current_slot, list_occurrences, schedules_on
+from horae.projections.queries import calendar_names, current_slot, list_occurrences, schedules_on
 from horae.projections.tenancy import tenant_connection
 
 if TYPE_CHECKING:
@@ -64,6 +64,12 @@ class ReadModelStanding:
         await self._reach(position)
         async with tenant_connection(self._pool, tenant) as connection:
             return await schedules_on(connection, tenant, calendar)
+
+    async def calendar_names(self, tenant: str, position: int) -> dict[str, list[str]]:
+        """See `CalendarUsers.calendar_names`."""
+        await self._reach(position)
+        async with tenant_connection(self._pool, tenant) as connection:
+            return await calendar_names(connection, tenant)
 
     async def _reach_version(self, tenant: str, schedule: UUID, version: int) -> None:
         if not self._progress.sharded:

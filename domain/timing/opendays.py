@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -23,6 +24,7 @@ DEFAULT = "default"
 #: So far ahead and back an open day is looked for.
 REACH_DAYS = 400
 MAX_DAYS = 2_000
+_LONGEST_LABEL = 8_000
 
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d|24:00", re.ASCII)
 _SATURDAY_SUNDAY = frozenset({5, 6})
@@ -110,18 +112,36 @@ class Calendar:
             while at <= (day.until or day.date):
                 if day.yearly:
                     self._yearly[at.month, at.day] = day
+                    if (at.month, at.day) == (2, 28) and at < (day.until or at):
+                        self._yearly[2, 29] = day  # the year in which it was written down may have none
                 else:
                     self._own[at] = day
                 at += _ONE_DAY
 
-    @property
+    @cached_property
     def label(self) -> str:
         """What plans call it: name, version, those of the calendars that it names, and the holidays' version."""
         parts = [f"{self.id}@{self.version}", *(f"+{other.label}" for other in self.plus)]
         parts += [f"-{other.label}" for other in self.minus]
         if self.definition.country is not None:
             parts.append(f"holidays {holidays_version()}")
-        return " ".join(parts)
+        label = " ".join(parts)
+        if len(label) > _LONGEST_LABEL:  # the same calendars over and over: each once says as much
+            label = " ".join(f"{part.id}@{part.version}" for _, part in sorted(self.family.items()))
+            label = f"{self.id}@{self.version} of {label} holidays {holidays_version()}"
+        return label
+
+    @cached_property
+    def family(self) -> dict[str, Calendar]:
+        """Itself and every calendar that it names, by itself or through others, by id: each once."""
+        found: dict[str, Calendar] = {}
+        ahead = [self]
+        while ahead:
+            calendar = ahead.pop()
+            if calendar.id not in found:
+                found[calendar.id] = calendar
+                ahead += (*calendar.plus, *calendar.minus)
+        return found
 
     def holiday(self, day: date) -> str | None:
         """The name of the holiday on that day; None: it is none. A day of one's own comes first."""
@@ -129,7 +149,7 @@ class Calendar:
         if own is not None:
             return None if own.open or own.hours else own.name or "closed"
         name = self._named(day)
-        if name is None or any(other.holiday(day) is not None for other in self.minus):
+        if name is None or any(other.known(day)[1] is not None for other in self.minus):
             return None
         return name
 
@@ -212,7 +232,7 @@ class Calendar:
             if name is not None:
                 return name
         for other in self.plus:
-            name = other.holiday(day)
+            name = other.known(day)[1]
             if name is not None:
                 return name
         return None

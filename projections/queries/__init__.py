@@ -5,7 +5,13 @@ security says the same once more. `find_key`, `applied_position`, `open_owners`,
 about the installation.
 """
 
-from horae.projections.queries.calendars import CalendarRow, list_calendars, schedules_following, schedules_on
+from horae.projections.queries.calendars import (
+    CalendarRow,
+    calendar_names,
+    list_calendars,
+    schedules_following,
+    schedules_on,
+)
 from horae.projections.queries.figures import StandingCount, applied_position, count_standings
 from horae.projections.queries.occurrences import (
     OccurrenceRow,
@@ -43,6 +49,7 @@ __all__ = [
     "StandingCount",
     "TimelineEntry",
     "applied_position",
+    "calendar_names",
     "count_standings",
     "current_slot",
     "find_key",

@@ -37,9 +37,14 @@ async def schedules_following(conn: Connection, tenant: str, recipient_ref: str)
     return [record["id"] for record in await conn.fetch(_SQL["schedules_following"], tenant, recipient_ref)]
 
 
+async def calendar_names(conn: Connection, tenant: str) -> dict[str, list[str]]:
+    """Which calendars of a tenant name which, by id."""
+    return {record["id"]: list(record["names"]) for record in await conn.fetch(_SQL["calendar_names"], tenant)}
+
+
 async def schedules_on(conn: Connection, tenant: str, calendar: str) -> list[UUID]:
     """Schedules, not cancelled, that keep to the calendar or to one that names it, by itself or through others."""
-    names = {record["id"]: set(record["names"]) for record in await conn.fetch(_SQL["calendar_names"], tenant)}
+    names = {id_: set(named) for id_, named in (await calendar_names(conn, tenant)).items()}
     users, before = {calendar}, 0
     while len(users) > before:
         before = len(users)

@@ -233,3 +233,12 @@ def test_hours_days_and_other_calendars_make_one() -> None:
     own = Calendar("own", 1, worked)
     assert own.open_at(datetime(2027, 1, 9, 10))  # noqa: DTZ001
     assert own.holiday(date(2031, 8, 15)) == "ours"
+
+
+def test_a_yearly_run_over_the_end_of_february_has_its_29th() -> None:
+    """In leap years, although the year in which it was written down has none; one that ends on the 28th has not."""
+    run = {"date": "2026-02-25", "until": "2026-03-03", "yearly": True, "name": "carnival"}
+    over = Calendar("own", 1, CalendarDefinition.model_validate({"days": [run]}))
+    assert over.holiday(date(2028, 2, 29)) == "carnival"
+    short = Calendar("own", 1, CalendarDefinition.model_validate({"days": [run | {"until": "2026-02-28"}]}))
+    assert short.holiday(date(2028, 2, 29)) is None
