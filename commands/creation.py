@@ -89,16 +89,16 @@ class Creation:
         return await self._create(call, self._new_id(call, f"clone:{schedule}"), draft, cloned_from=schedule)
 
     async def _create(
-        self, call: Call, schedule: UUID, draft: Draft, *, cloned_from: UUID | None = None
+        self, call: Call, schedule: UUID, draft: Draft, *, cloned_from: UUID | None = None, lane: Lane = "fast"
     ) -> Answer[s.Schedule]:
         async def attempt() -> Answer[s.Schedule]:
-            return await self._create_once(call, schedule, draft, cloned_from)
+            return await self._create_once(call, schedule, draft, cloned_from, lane)
 
         # Only a calendar that is changed at the same time makes it begin again.
         return await until_no_conflict(attempt)
 
     async def _create_once(
-        self, call: Call, schedule: UUID, draft: Draft, cloned_from: UUID | None
+        self, call: Call, schedule: UUID, draft: Draft, cloned_from: UUID | None, lane: Lane
     ) -> Answer[s.Schedule]:
         try:
             context = await self._context(call.tenant, schedule, draft.recipient, draft.timing)
@@ -109,7 +109,7 @@ class Creation:
             if repeat is None:
                 raise
             return repeat
-        return await self._store_new(call, event, fences(call.tenant, context.calendar))
+        return await self._store_new(call, event, fences(call.tenant, context.calendar), lane=lane)
 
     def _first_event(
         self, call: Call, schedule: UUID, draft: Draft, context: t.Context, cloned_from: UUID | None = None
@@ -204,7 +204,7 @@ class Creation:
     async def _store_chunk(
         self, asked: Sequence[_Asked], events: dict[int, NewEvent], expects: Mapping[UUID, int]
     ) -> dict[int, Answer[s.Schedule] | HoraeError]:
-        """All in one append; if one of them is a repeat that came in meanwhile (or twice), each for itself."""
+        """All in one append; each for itself if one is a repeat that came in meanwhile, or a calendar has changed."""
         together = {event.stream: place for place, event in reversed(events.items())}
         places = sorted(together.values())
         outcomes: dict[int, Answer[s.Schedule] | HoraeError] = {}
@@ -221,8 +221,9 @@ class Creation:
                 recorded = Recorded(event.stream, 1, event.meta, event.body, last - back)
                 outcomes[place] = answer_of(event.stream, [recorded])
         for place in sorted(events.keys() - outcomes.keys()):
+            each = asked[place]
             try:
-                outcomes[place] = await self._store_new(asked[place].call, events[place], expects, lane="bulk")
+                outcomes[place] = await self._create(each.call, each.schedule, each.draft, lane="bulk")
             except HoraeError as error:
                 outcomes[place] = error
         return outcomes
