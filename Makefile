@@ -57,11 +57,11 @@ $(BIN)/horae stack check >/dev/null || { \
 endef
 
 # By file, so that the tests of one share their services. (loadgroup of pytest-xdist 3.8 does not group under pytest 9.)
-test: lint ## lint, then every test except the long runs
-	@$(STACK_CHECK)
-	@exec $(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not soak"
+test: lint ## lint, then every test except the long runs and what needs Java, Maven or Go
+	@exec $(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not soak and not fetched"
 
-test-stack: setup ## of these the ones that need Java, Maven or Go: Kafka, Elasticsearch, the chart, the stack from end to end
+# Apart from `make test`, which two cores must get through in 25 minutes: these alone take a quarter of an hour there.
+test-stack: setup ## the tests that need Java, Maven or Go: Kafka, Elasticsearch, the chart, the stack from end to end
 	@$(STACK_CHECK)
 	@exec $(BIN)/pytest -n $(WORKERS) --dist loadfile -m "fetched and not soak"
 
