@@ -8,10 +8,13 @@ at which slots go out, gathered by the day on which that is. Instants are naive 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 
 from horae.domain import errors
+from horae.domain.timing import cron, ruleset
 from horae.domain.timing.opendays import DEFAULT, REACH_DAYS, BusinessDay, Calendar, OnCalendar
 from horae.domain.timing.series import Found, Series, Source, WallSource, series_of
 from horae.domain.timing.values import Every, Interval, Reason
@@ -27,6 +30,12 @@ _MOST_CLOSED = 1_500
 _MOST_UNMOVABLE = 50
 #: So many removed slots are listed beside a preview.
 _MOST_REMOVED = 1_000
+#: Rules with more times a day are not moved: each step gathers all that meet on a day.
+_MOST_MOVED_A_DAY = 96
+#: Days of which a series remembers what goes out on them.
+_REMEMBERED_DAYS = 8
+#: Days of which a series remembers whether anything is open.
+_REMEMBERED_OPEN = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,9 @@ class CalendarSeries:
         self.begin, self.end, self.count = base.begin, base.end, base.count
         self.source: Source = _Source(self, base.source)
         self._drops = kept.move == "drop"
+        self._groups: dict[date, list[Found]] = {}
+        self._open: dict[date, bool] = {}
+        self._near: dict[date, date | None] = {}
 
     # --- what planning asks -------------------------------------------------------------------------------------
 
@@ -145,14 +157,32 @@ class CalendarSeries:
 
     def _target(self, local: datetime) -> datetime | None:
         """Where a closed local time is moved to; None: nothing is open within reach."""
-        forward = self._kept.move != "back"
-        if self._kept.business_hours_only:
-            return self._calendar.next_open(local) if forward else self._calendar.last_open(local)
-        step = _ONE_DAY if forward else -_ONE_DAY
-        for n in range(1, REACH_DAYS):
-            if self._closed_day((local + n * step).date()) is None:
-                return local + n * step
-        return None
+        forward, by_hours, calendar = self._kept.move != "back", self._kept.business_hours_only, self._calendar
+        hours = calendar.hours(local.date()) if by_hours else []
+        if hours and forward and local < hours[-1][1]:
+            return calendar.next_open(local)
+        if hours and not forward and local >= hours[0][0]:
+            return calendar.last_open(local)
+        day = self._nearest(local.date(), _ONE_DAY if forward else -_ONE_DAY)
+        if day is None or not by_hours:
+            return None if day is None else datetime.combine(day, local.time())
+        if forward:
+            return calendar.next_open(datetime.combine(day, time()))
+        return calendar.last_open(datetime.combine(day, time(23, 59)))
+
+    def _nearest(self, day: date, step: timedelta) -> date | None:
+        """The next day on which anything is open; None: none is within reach. Each stretch is walked once."""
+        if day not in self._near:
+            if len(self._near) >= _REMEMBERED_OPEN:
+                self._near.clear()
+            ahead = [day]
+            while len(ahead) < REACH_DAYS and not self._open_sometime(ahead[-1] + step):
+                ahead.append(ahead[-1] + step)
+            if len(ahead) == REACH_DAYS:
+                self._near[day] = None
+            else:
+                self._near |= dict.fromkeys(ahead, ahead[-1] + step)
+        return self._near[day]
 
     def _removal(self, local: datetime, why: str) -> Reason:
         shown = f"{local:%Y-%m-%d %H:%M} is {why} by the calendar {self._calendar.id}"
@@ -181,7 +211,7 @@ class CalendarSeries:
     def _reopening(self, local: datetime) -> datetime:
         """An instant up to which everything is closed from a closed local time on, so that the walk need not look."""
         if self._kept.business_hours_only:
-            there = self._calendar.next_open(local)
+            there = self._target(local)
         else:
             there = datetime.combine(local.date() + _ONE_DAY, time())
         return to_utc(there if there is not None else local, 0, self._zone)
@@ -193,7 +223,7 @@ class CalendarSeries:
         # A zone may leave a whole day out: what was meant for it goes out the day after.
         day, limit = to_local(begin, self._zone)[0].date() - _ONE_DAY, begin + _SEARCH
         while True:
-            if self._closed_day(day) is None:
+            if self._open_sometime(day):
                 for found in self._group(day):
                     if found.due > instant:
                         return found
@@ -228,12 +258,26 @@ class CalendarSeries:
         return (day, other) if step > timedelta(0) else (other, day)
 
     def _open_sometime(self, day: date) -> bool:
-        if self._closed_day(day) is not None:
-            return False
-        return not self._kept.business_hours_only or bool(self._calendar.hours(day))
+        known = self._open.get(day)
+        if known is None:
+            if len(self._open) >= _REMEMBERED_OPEN:
+                self._open.clear()
+            known = self._closed_day(day) is None and (
+                not self._kept.business_hours_only or bool(self._calendar.hours(day))
+            )
+            self._open[day] = known
+        return known
 
     def _group(self, day: date) -> list[Found]:
-        """What goes out on a day, in order of time, each instant once."""
+        """What goes out on a day, in order of time, each instant once; remembered, as each step asks for it anew."""
+        known = self._groups.get(day)
+        if known is None:
+            if len(self._groups) >= _REMEMBERED_DAYS:
+                self._groups.clear()
+            known = self._groups[day] = self._gather(day)
+        return known
+
+    def _gather(self, day: date) -> list[Found]:
         first, last = self._sources(day)
         stay: dict[datetime, Found] = {}
         moved: list[Moved] = []
@@ -284,6 +328,7 @@ class _Source:
         return self._base.dropped(start, end)
 
 
+@lru_cache(maxsize=256)
 def series_on(every: Every, zone: str, calendar: Calendar) -> Series | CalendarSeries:
     """The series of a normalised timing in a zone, on its calendar where it keeps to one."""
     if every.business_day is not None:
@@ -325,6 +370,13 @@ def check_calendar(every: Every, *, follows_clock: bool) -> None:
             value=kept.id,
             hint="Set business_hours_only, skip_weekends or skip_holidays, or drop `calendar`.",
         )
+    if not follows_clock and kept.move != "drop" and _times_a_day(every) > _MOST_MOVED_A_DAY:
+        raise errors.Invalid(
+            f"A rule with more than {_MOST_MOVED_A_DAY} times a day is not moved.",
+            field="timing.calendar.move",
+            value=kept.move or "forward",
+            hint='Say "drop": what falls on a closed day or hour is not sent. Or send less often.',
+        )
     if follows_clock and kept.move not in (None, "drop"):
         raise errors.Invalid(
             "This rule follows the running clock, so nothing of it is moved.",
@@ -332,3 +384,15 @@ def check_calendar(every: Every, *, follows_clock: bool) -> None:
             value=kept.move,
             hint='Say "drop": what falls on a closed day or hour is not sent.',
         )
+
+
+def _times_a_day(every: Every) -> int:
+    """At most so many slots has a day by the rule."""
+    if every.cron is not None:
+        return cron.parse(every.cron).times.size
+    if every.rrule is None:
+        return 1
+    given = ruleset.parse(every.rrule)
+    times = sum(max(len(r.by_hour), 1) * max(len(r.by_minute), 1) * max(len(r.by_second), 1) for r in given.rules)
+    days = Counter(one.value.date() if isinstance(one.value, datetime) else one.value for one in given.dates)
+    return times + max(days.values(), default=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 
 from horae.domain import errors
 from horae.domain import timing as t
+from horae.domain.timing.calendared import CalendarSeries
 from horae.domain.timing.opendays import Calendar, CalendarDefinition
+from horae.domain.timing.series import Found
 
 BAVARIA = Calendar(
     "munich",
@@ -138,6 +141,12 @@ def test_the_nth_business_day_of_the_month() -> None:
         ({"cron": "0 9 * * *", "calendar": {"id": "munich"}}, "timing.calendar"),
         ({"cron": "0 * * * *", "calendar": BOTH | {"move": "back"}}, "timing.calendar.move"),
         ({"cron": "0 9 * * SUN", "calendar": BOTH | {"move": "drop"}}, "timing.calendar"),
+        ({"cron": "* 0-23 * * *", "calendar": {"skip_weekends": True}}, "timing.calendar.move"),
+        ({"cron": "*/10 * 9,10 * * *", "calendar": BOTH | {"move": "back"}}, "timing.calendar.move"),
+        (
+            {"rrule": "FREQ=DAILY;BYHOUR=0,1,2,3,4;BYMINUTE=" + ",".join(map(str, range(20))), "calendar": BOTH},
+            "timing.calendar.move",
+        ),
         ({"business_day": {"nth": 0, "at": "09:00"}}, "timing.business_day.nth"),
         ({"business_day": {"nth": 1, "at": "24:00"}}, "timing.business_day.at"),
         ({"cron": "0 9 * * *", "business_day": {"nth": 1, "at": "09:00"}}, "timing.business_day"),
@@ -242,3 +251,59 @@ def test_a_yearly_run_over_the_end_of_february_has_its_29th() -> None:
     assert over.holiday(date(2028, 2, 29)) == "carnival"
     short = Calendar("own", 1, CalendarDefinition.model_validate({"days": [run | {"until": "2026-02-28"}]}))
     assert short.holiday(date(2028, 2, 29)) is None
+
+
+@pytest.mark.parametrize("move", ["forward", "back", "drop"])
+def test_a_calendar_that_is_never_open_is_told_by_looking_at_each_day_once(
+    move: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not once more for each of 96 slots a day: so many looks stood still for a minute."""
+    never = Calendar("munich", 1, CalendarDefinition(hours={}))
+    looks: Counter[date] = Counter()
+    hours = Calendar.hours
+
+    def looked(self: Calendar, day: date) -> list[tuple[datetime, datetime]]:
+        looks[day] += 1
+        return hours(self, day)
+
+    monkeypatch.setattr(Calendar, "hours", looked)
+    asked = t.Every.model_validate(
+        {
+            "cron": "*/15 0-23 * * *",
+            "zone": "UTC",
+            "calendar": {"id": "munich", "business_hours_only": True, "move": move},
+        }
+    )
+    with pytest.raises(errors.Invalid) as refused:
+        t.normalise(asked, context(calendar=never))
+    assert refused.value.field == "timing.calendar"
+    assert sum(looks.values()) < 5_000
+
+
+def test_what_meets_on_a_day_is_gathered_once_for_all_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Monday's 96 and the weekend's are walked when Monday is first asked for, not at each of its steps."""
+    timing = every(cron="*/15 0-23 * * *", calendar={"id": "munich", "skip_weekends": True})
+    gathered: Counter[date] = Counter()
+    gather = CalendarSeries._gather
+
+    def counted(self: CalendarSeries, day: date) -> list[Found]:
+        gathered[day] += 1
+        return gather(self, day)
+
+    monkeypatch.setattr(CalendarSeries, "_gather", counted)
+    assert len(sent(timing, 300)) == 300
+    assert max(gathered.values()) == 1
+
+
+@pytest.mark.parametrize("move", ["forward", "back"])
+def test_a_calendar_that_is_open_once_a_year_is_walked_once(move: str) -> None:
+    """A year of slots meets on one day; the first of them, or the one that is there, goes out."""
+    day = {"date": "2026-07-01", "yearly": True, "open": True, "hours": [{"start": "09:00", "end": "10:00"}]}
+    yearly = Calendar("munich", 1, CalendarDefinition.model_validate({"hours": {}, "days": [day]}))
+    asked = t.Every.model_validate(
+        {"cron": "0 3,21 * * *", "zone": "UTC", "calendar": {"id": "munich", "business_hours_only": True, "move": move}}
+    )
+    ctx = context(calendar=yearly)
+    due = [one.due_at for one in t.preview(t.normalise(asked, ctx), 2, ctx).slots]
+    minute = "09:00" if move == "forward" else "09:59"
+    assert [f"{at:%Y-%m-%d %H:%M}" for at in due] == [f"2027-07-01 {minute}", f"2028-07-01 {minute}"]
