@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
 from horae.domain import errors
-from horae.domain.timing import ruleset
+from horae.domain.timing import rrule, ruleset
 from horae.domain.timing.opendays import MAX_DAYS, Day
 
 _ONE_DAY = timedelta(days=1)
+_LAST_YEAR = 2199
 
 
 @dataclass(slots=True)
@@ -43,18 +44,21 @@ def read_days(text: str, first: date, last: date) -> Imported:
         except errors.Invalid as error:
             found.passed_over.append((name or "without a name", error.message))
             continue
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:  # a property that is not what it says
+            found.passed_over.append((name or "without a name", f"It cannot be read: {str(error)[:200]}."))
+            continue
         for day in starts:
             until = day + length - _ONE_DAY
             if until < first or day > last or (day, name) in seen:
                 continue
             seen.add((day, name))
             found.days.append(Day(date=day, until=until if until != day else None, name=name))
-    if len(found.days) > MAX_DAYS:
-        raise errors.Invalid(
-            f"The file has {len(found.days)} days between {first} and {last}; a calendar holds {MAX_DAYS}.",
-            field="body",
-            hint="Ask for fewer years.",
-        )
+            if len(found.days) > MAX_DAYS:
+                raise errors.Invalid(
+                    f"The file has more than {MAX_DAYS} days between {first} and {last}; a calendar holds no more.",
+                    field="body",
+                    hint="Ask for fewer years.",
+                )
     found.days.sort(key=lambda day: (day.date, day.name or ""))
     return found
 
@@ -66,6 +70,8 @@ def _whole_days(event: object) -> tuple[date, timedelta]:
     length = getattr(event.get("DURATION"), "dt", None)  # type: ignore[attr-defined]
     if not isinstance(start, date) or isinstance(start, datetime):
         raise errors.Invalid("It has a time of day: only whole days are days off.", field="DTSTART")
+    if start.year > _LAST_YEAR:
+        raise errors.Invalid(f"It begins after {_LAST_YEAR}.", field="DTSTART")
     if isinstance(end, date) and not isinstance(end, datetime):
         length = end - start  # DTEND is not included
     if not isinstance(length, timedelta) or length < _ONE_DAY:
@@ -80,20 +86,34 @@ def _starts(event: object, start: date, first: date, last: date) -> list[date]:
     rule = event.get("RRULE")  # type: ignore[attr-defined]
     if rule is None:
         return [start]
-    lines = [f"RRULE:{rule.to_ical().decode()}"]
+    if isinstance(rule, list):
+        raise errors.Invalid("It has more than one RRULE.", field="RRULE")
+    single = ruleset.parse(f"RRULE:{rule.to_ical().decode()}").rules[0]
+    if single.follows_clock:
+        raise errors.Invalid("It recurs within a day: only whole days are days off.", field="RRULE")
+    gone = _excluded(event)
+    until = single.until.date() if isinstance(single.until, datetime) else single.until
+    last = min(last, until or last)
+    walk = rrule.walk(single, datetime.combine(start, time()))
+    found: list[date] = []
+    number = 0
+    # Who counts begins at the start; what is excluded counts as well.
+    day: date = start if single.count is not None else max(first, start)
+    while len(found) <= MAX_DAYS and (single.count is None or number < single.count):
+        at = walk.next(datetime.combine(day, time()) - timedelta(seconds=1))
+        if at is None or at.date() > last:
+            break
+        number += 1
+        if at.date() not in gone and at.date() >= first:
+            found.append(at.date())
+        day = at.date() + _ONE_DAY
+    return found
+
+
+def _excluded(event: object) -> set[date]:
     excluded = event.get("EXDATE")  # type: ignore[attr-defined]
-    gone = {
-        value.dt if not isinstance(value.dt, datetime) else value.dt.date()
+    return {
+        value.dt.date() if isinstance(value.dt, datetime) else value.dt
         for each in (excluded if isinstance(excluded, list) else [excluded] if excluded is not None else [])
         for value in each.dts
     }
-    walk = ruleset.walk(ruleset.parse("\n".join(lines)), datetime.combine(start, time()), "UTC")
-    found: list[date] = []
-    at: datetime | None = datetime.combine(max(first, start), time()) - timedelta(seconds=1)
-    while at is not None and len(found) <= MAX_DAYS:
-        at = walk.next(at)
-        if at is None or at.date() > last:
-            break
-        if at.date() not in gone:
-            found.append(at.date())
-    return found
