@@ -323,8 +323,7 @@ async def test_another_tenants_key_finds_nothing_of_ours(live: Live, other: http
             assert (answer.status_code, answer.json()["version"]) == (200, 1), where
         elif "{calendar_id}" in path:
             # Theirs, if they have put one of that name by now.
-            assert answer.status_code < 500, where
-            assert f"the day of {ours.recipient}" not in answer.text, where
+            assert (answer.status_code < 500, "the day of " in answer.text) == (True, False), where
         elif path == "/v1/recipients/{recipient_id}/timeline":
             assert answer.json()["items"] == [], where
         elif path == "/v1/recipients/{recipient_id}":
