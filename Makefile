@@ -56,9 +56,11 @@ $(BIN)/horae stack check >/dev/null || { \
 	echo "Until then the tests on Kafka and Elasticsearch (marked \`stack\`) are skipped." >&2; }
 endef
 
-# By file, so that the tests of one share their services. (loadgroup of pytest-xdist 3.8 does not group under pytest 9.)
+# First what needs the machine for itself: the load that it carries while parts of it are killed is what it is about.
+# Then the others, by file, so that the tests of one share their services. (loadgroup of pytest-xdist 3.8 does not group under pytest 9.)
 test: lint ## lint, then every test except the long runs and what needs Java, Maven or Go
-	@exec $(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not soak and not fetched"
+	@$(BIN)/pytest -m "not soak" tests/e2e/crash
+	@exec $(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not soak and not fetched" --ignore=tests/e2e/crash
 
 # Apart from `make test`, which two cores must get through in 25 minutes: these alone take a quarter of an hour there.
 test-stack: setup ## the tests that need Java, Maven or Go: Kafka, Elasticsearch, the chart, the stack from end to end

@@ -17,7 +17,7 @@ from tests.e2e.receiver import Received, Receiver
 from tests.e2e.talking import PATIENCE_S
 
 #: Bounds how long the backlog of all those kills may take to go out.
-DRAIN_S = 240.0
+DRAIN_S = 900.0
 
 
 class Drainable(Protocol):

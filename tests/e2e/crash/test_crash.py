@@ -135,7 +135,7 @@ async def _run(make_service: MakeService, *, kills: int, kills_at_points: int) -
 
 
 @pytest.mark.crash
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(2700)
 @pytest.mark.covers("REL-18", "REL-08", "DSP-39")
 async def test_nothing_is_lost_or_doubled_whoever_is_killed(
     make_service: MakeService, record_property: Callable[[str, object], None]
