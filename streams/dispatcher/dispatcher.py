@@ -205,15 +205,24 @@ class Dispatcher:
                 self._start(row, candidate, endpoint)
                 started += 1
             else:
-                if self._endpoints.may_park(endpoint) and self._horizon.give_back(row):
+                if not self._endpoints.may_park(endpoint):
+                    self._endpoints.leave(endpoint, row)
+                elif self._horizon.give_back(row):
                     self._endpoints.park(endpoint, row)
                 parked += 1
         self._metrics.stale.inc(stale)
         return Pass(len(rows), started, parked, stale)
 
     def _pop_due(self) -> None:
+        """Queue what has come due; of what goes to an endpoint that has no room, as much as may wait beside it."""
         for row in self._horizon.pop_due(self._clock.now()):
-            self._ready.add(row)
+            endpoint = self._endpoints.known(row)
+            if endpoint is None:
+                self._ready.add(row)
+            elif self._endpoints.may_park(endpoint):
+                self._endpoints.park(endpoint, row)
+            elif self._horizon.take(row):
+                self._endpoints.leave(endpoint, row)
 
     def _next_batch(self) -> list[DueRow]:
         """Rows to plan now: those whose endpoint has a slot again, then the most pressing."""

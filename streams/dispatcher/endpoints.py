@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from purgatory.domain.model import CLOSED, OPENED, Context, HalfOpenedState
 
@@ -17,6 +18,8 @@ from horae.streams.dispatcher.ready import Ready
 
 #: Endpoints at rest that are remembered, for their breaker's count of failures.
 _REMEMBERED = 10_000
+#: Rows left in the index of which is remembered where they go: about 100 bytes each.
+_LEFT = 100_000
 
 
 @dataclass(slots=True)
@@ -60,6 +63,9 @@ class Endpoints:
         self._parked_each, self._parked_in_all = parked_each, parked_in_all
         # Endpoints for which more waits in the due index than was parked.
         self.spilled: set[str] = set()
+        # Key -> hash of the row that was left in the index, and its endpoint. Planning tells where a row goes, and is
+        # the dear part: without this all that waits for a full endpoint would be planned each time that it is read.
+        self._left: dict[UUID, tuple[int, str]] = {}
 
     def admit(self, name: str | None) -> bool:
         """Take a slot of the endpoint if one is free and the breaker lets through. None: it has no limit of its own."""
@@ -96,6 +102,18 @@ class Endpoints:
         if self.parked > self._parked_in_all * 3 // 4:
             return False
         return any(len(self._of(name).parked) <= self._parked_each // 2 for name in self.spilled)
+
+    def leave(self, name: str | None, row: DueRow) -> None:
+        """The row stays in the index, for want of room here; `known` tells where it goes when it is read again."""
+        assert name is not None
+        if len(self._left) >= _LEFT:
+            self._left.clear()
+        self._left[row.key] = hash(row), name
+
+    def known(self, row: DueRow) -> str | None:
+        """The endpoint of a row that was left in the index and has not changed since."""
+        left = self._left.pop(row.key, None)
+        return left[1] if left is not None and left[0] == hash(row) else None
 
     def park(self, name: str | None, row: DueRow) -> None:
         """Keep a row that was not admitted, until `unpark` finds a slot for it."""

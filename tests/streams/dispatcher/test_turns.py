@@ -155,3 +155,19 @@ async def test_an_endpoint_for_which_very_much_waits_leaves_room_for_the_others(
     await worker.settle()
     assert len({r.occurrence for r in worker.channel.releases}) == len(worker.channel.releases) == 45
     assert gate.most == 2
+
+
+async def test_what_waits_for_a_full_endpoint_is_planned_a_few_times_not_again_and_again(worker: Worker) -> None:
+    """Once to learn where it goes, once when it has a slot: however much waits, the work for each is the same."""
+    for i in range(200):
+        await worker.create(at(DUE), recipient=f"s{i}", channel=hook("slow.example"))
+    worker.dispatcher(rows_in_memory=100, batch=10, in_flight=10, per_endpoint=2, respill_s=1e-9, max_sleep_s=0.05)
+    await worker.settle()
+    await worker.at(DUE)
+    while len(worker.channel.releases) < 200:
+        await worker.channel.until(len(worker.channel.releases) + 1)
+    await worker.settle()
+    assert len({r.occurrence for r in worker.channel.releases}) == len(worker.channel.releases) == 200
+    planned = worker.registry.get_sample_value("horae_dispatch_batch_size_sum")
+    assert planned is not None
+    assert planned <= 3 * 200
