@@ -36,13 +36,60 @@ class Scoped(Protocol):
         ...
 
 
+class Assembler:
+    """Puts calendars together with those that they name, and remembers them with what was reckoned of their days."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], Calendar] = {}
+
+    def together(
+        self, wanted: Collection[tuple[str, str]], states: Mapping[tuple[str, str], c.State]
+    ) -> dict[tuple[str, str], Calendar]:
+        """(tenant, id) -> the calendar, from `states` that hold these and all that they name, as far as written.
+
+        One that nobody has written is absent, but for the built-in one.
+        """
+        made: dict[tuple[str, str], Calendar | None] = {}
+        return {key: calendar for key in wanted if (calendar := self._put_together(key, states, made)) is not None}
+
+    def _put_together(
+        self,
+        key: tuple[str, str],
+        states: Mapping[tuple[str, str], c.State],
+        made: dict[tuple[str, str], Calendar | None],
+    ) -> Calendar | None:
+        """Each calendar once, however many name it: `made` has those that are done."""
+        if key in made:
+            return made[key]
+        made[key] = None  # writing refuses rings; were there one, it would end here
+        tenant, named = key
+        state = states.get(key)
+        if state is None:
+            made[key] = BUILT_IN if named == DEFAULT else None
+            return made[key]
+        plus, minus = (
+            tuple(other for each in side if (other := self._put_together((tenant, each), states, made)) is not None)
+            for side in (state.definition.plus, state.definition.minus)
+        )
+        made[key] = calendar = self._remembered(tenant, Calendar(named, state.version, state.definition, plus, minus))
+        return calendar
+
+    def _remembered(self, tenant: str, calendar: Calendar) -> Calendar:
+        kept = self._kept.get((tenant, calendar.label))
+        if kept is not None:
+            return kept
+        if len(self._kept) >= _REMEMBERED:
+            self._kept.clear()
+        self._kept[tenant, calendar.label] = calendar
+        return calendar
+
+
 class Resolver:
-    """Puts calendars together with those that they name, as the log has them now."""
+    """Gives calendars, with those that they name, as the log has them now."""
 
     def __init__(self, log: Scoped) -> None:
         """`log` is read as each tenant whose calendars are asked for: the API's role sees nothing otherwise."""
-        self._log = log
-        self._kept: dict[tuple[str, str], Calendar] = {}
+        self._log, self._assembler = log, Assembler()
 
     async def resolve(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], Calendar]:
         """(tenant, id) -> the calendar; one that nobody has written is absent, but for the built-in one."""
@@ -50,8 +97,7 @@ class Resolver:
         if any(state.definition.country is not None for state in states.values()) and not publicdays.ready():
             # Seconds of importing, once, beside the loop on which others wait.
             await asyncio.to_thread(publicdays.prepare)
-        made: dict[tuple[str, str], Calendar | None] = {}
-        return {key: calendar for key in wanted if (calendar := self._put_together(key, states, made)) is not None}
+        return self._assembler.together(wanted, states)
 
     async def states(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], c.State]:
         """(tenant, id) -> these and all that they name, by themselves or through others, as far as they are written."""
@@ -90,37 +136,6 @@ class Resolver:
         """The calendar that a timing keeps to; None: none, or nobody has written it."""
         named = calendar_id(timing)
         return None if named is None else await self.of(tenant, named)
-
-    def _put_together(
-        self,
-        key: tuple[str, str],
-        states: Mapping[tuple[str, str], c.State],
-        made: dict[tuple[str, str], Calendar | None],
-    ) -> Calendar | None:
-        """Each calendar once, however many name it: `made` has those that are done."""
-        if key in made:
-            return made[key]
-        made[key] = None  # writing refuses rings; were there one, it would end here
-        tenant, named = key
-        state = states.get(key)
-        if state is None:
-            made[key] = BUILT_IN if named == DEFAULT else None
-            return made[key]
-        plus, minus = (
-            tuple(other for each in side if (other := self._put_together((tenant, each), states, made)) is not None)
-            for side in (state.definition.plus, state.definition.minus)
-        )
-        made[key] = calendar = self._remembered(tenant, Calendar(named, state.version, state.definition, plus, minus))
-        return calendar
-
-    def _remembered(self, tenant: str, calendar: Calendar) -> Calendar:
-        kept = self._kept.get((tenant, calendar.label))
-        if kept is not None:
-            return kept
-        if len(self._kept) >= _REMEMBERED:
-            self._kept.clear()
-        self._kept[tenant, calendar.label] = calendar
-        return calendar
 
 
 def fold(events: Sequence[Recorded]) -> c.State | None:

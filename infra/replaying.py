@@ -14,7 +14,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from horae.commands.candidates import Candidate, candidate_of, recipient_followed
+from horae.commands.calendars import Assembler
+from horae.commands.candidates import (
+    NO_CALENDARS,
+    Candidate,
+    KnownCalendars,
+    calendar_of,
+    candidate_of,
+    recipient_followed,
+)
+from horae.domain import calendar as c
 from horae.domain import occurrence as o
 from horae.domain import recipient as r
 from horae.domain.envelope import Event, Recorded
@@ -48,6 +57,9 @@ class Replay:
     findings: list[Finding] = field(default_factory=list)
     _fold: Fold = field(default_factory=Fold)
     _streams: dict[UUID, list[Recorded]] = field(default_factory=dict)
+    #: (tenant, id) -> the calendar as it is written at this position.
+    _calendars: dict[tuple[str, str], c.State] = field(default_factory=dict)
+    _assembler: Assembler = field(default_factory=Assembler)
 
     def run(self, log: Iterable[Recorded]) -> Replay:
         """Take every event. Raises `Invalid` where the file leaves something out."""
@@ -67,6 +79,9 @@ class Replay:
             )
         if isinstance(event.body, o.OccurrenceEvent):
             self._check(event, stream)
+        elif isinstance(event.body, c.CalendarSet):
+            written = (event.meta.tenant, event.body.id)
+            self._calendars[written] = c.evolve(self._calendars.get(written), event.body)
         stream.append(event)
         try:
             self._fold.apply(event)
@@ -123,7 +138,8 @@ class Replay:
             return
         now = event.meta.recorded_at
         streams = {asked[0].stream: asked, event.stream: history}
-        candidate = candidate_of(row, streams, self._zones(asked, event.meta.tenant), now, self.default_zone)
+        zones, calendars = self._zones(asked, event.meta.tenant), self._kept_to(asked, event.meta.tenant)
+        candidate = candidate_of(row, streams, zones, now, self.default_zone, calendars)
         if candidate is None or candidate.at is None:
             self._find(event, "today's planning calls the due row out of date")
             return
@@ -149,6 +165,10 @@ class Replay:
         body = profile[-1].body if profile else None
         zone = body.personal.zone if isinstance(body, r.RecipientSet) else None
         return {} if zone is None else {asked[0].stream: zone}
+
+    def _kept_to(self, asked: list[Recorded], tenant: str) -> KnownCalendars:
+        named = calendar_of(asked)
+        return NO_CALENDARS if named is None else self._assembler.together([(tenant, named)], self._calendars)
 
     def _find(self, event: Recorded, problem: str) -> None:
         self.findings.append(Finding(event.position, event.stream, event.body.name, problem))

@@ -21,6 +21,7 @@ from horae.infra.cli.main import app
 from horae.infra.cli.replaying import register
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.replaying import Replay
+from tests.api.world import World, make_world
 from tests.fixtures.postgres import Database
 from tests.simulation.history import run
 
@@ -106,3 +107,44 @@ async def test_the_log_of_a_store_is_recorded(log: list[Recorded], database: Dat
     file = io.StringIO()
     assert await logfile.record(database.owner_dsn, file, until=len(log) - 1) == len(log) - 1
     assert list(logfile.read(io.StringIO(file.getvalue()))) == log[:-1]
+
+
+KEEPING = {"id": "office", "skip_weekends": True, "skip_holidays": True}
+
+
+async def _days_pass(world: World, days: int) -> None:
+    for _ in range(days):
+        world.pass_time(days=1)
+        for attempt in await world.claim_due():
+            await world.deliver(attempt)
+
+
+async def test_written_calendars_count_as_they_were_written_then(database: Database, tmp_path: Path) -> None:
+    """One of a country that names another, and both change between two claims: every decision comes out again."""
+    file = tmp_path / "log.ndjson"
+    async with make_world(database) as world:
+
+        async def put(calendar: str, **definition: Any) -> None:
+            answer = await world.client.put(f"/v1/calendars/{calendar}", json=definition)
+            assert answer.status_code in (200, 201), answer.text
+
+        await put("shutdown", days=[{"date": "2026-12-03", "name": "the move"}])
+        await put("office", country="DE", subdivision="BY", plus=["shutdown"])
+        timing = {"kind": "every", "cron": "0 9 * * *", "zone": "Europe/Berlin", "calendar": KEEPING}
+        created = await world.create(timing=timing)
+        other = await world.create(timing=timing | {"cron": "0 10 25 * *"})
+        await _days_pass(world, 12)
+        await put("shutdown", days=[{"date": "2026-12-28", "until": "2026-12-30", "name": "stock-taking"}])
+        await _days_pass(world, 12)
+        await put("office", country="DE", subdivision="BE", plus=["shutdown"], days=[{"date": "2026-12-31"}])
+        await _days_pass(world, 20)
+        fired = [item["slot"] for item in (await world.get(f"/v1/schedules/{created['id']}/occurrences"))["items"]]
+        assert "2026-12-03T09:00:00" not in fired
+        (late,) = (await world.get(f"/v1/schedules/{other['id']}/occurrences"))["items"]
+        assert late["due_at"] > "2027-01-01"
+        with file.open("w", encoding="utf-8") as lines:
+            await logfile.record(database.owner_dsn, lines)
+    with file.open(encoding="utf-8") as lines:
+        replayed = Replay().run(logfile.read(lines))
+    assert replayed.findings == []
+    assert replayed.decided >= len(fired) + 1
