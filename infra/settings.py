@@ -7,7 +7,6 @@ catalogue's where it has one, else begin with HORAE_. `docs/configuration.md` is
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,36 +20,12 @@ from horae import __version__
 from horae.domain.channel import RELEASE_TOPIC, Offered, parse_channel
 from horae.domain.delivery import Retry
 from horae.domain.errors import Invalid
-from horae.domain.timing.zones import check_zone
 from horae.infra.default_data import HERE, default_data_folder
+from horae.infra.setting_checks import IANA, OWN_TOPICS, header, known_zone, listed
 from horae.infra.setting_sources import EnvironmentSource, FileSource, Named, Origin, SettingsError, named
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 LogLevel = Literal["debug", "info", "warning", "error"]
-
-
-def _known_zone(name: str) -> str:
-    try:
-        check_zone(name, "zone")
-    except Invalid as error:
-        raise ValueError(str(error)) from None
-    return name
-
-
-#: Topics with a meaning to us: who may name the topic of a release may not name these.
-_OWN_TOPICS = frozenset(
-    {"horae-log", "schedule-commands", "schedule-command-replies", "schedule-commands-dead", "engagement-events"}
-)
-
-
-def _listed(value: str | None) -> list[str]:
-    return [item.strip() for item in (value or "").split(",") if item.strip()]
-
-
-def _header(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9-]+", name):
-        raise ValueError("a header's name has letters, digits and hyphens, such as X-API-Key")
-    return name
 
 
 class Settings(BaseSettings):
@@ -93,15 +68,20 @@ class Settings(BaseSettings):
     ] = Field(False, description="Let webhooks go to private and loopback addresses.")
     default_zone: Annotated[
         str,
-        AfterValidator(_known_zone),
+        AfterValidator(known_zone),
         Named("DEFAULT_TIMEZONE", "timezone.defaultTimezone", None, ("ENV-31", "CFG-12")),
     ] = Field("UTC", description="Zone where neither the timing nor the recipient names one.")
+    zone_data: Annotated[str, Named("TIMEZONE_DATA_SOURCE", "timezone.dataSource", None, ("ENV-29",))] = Field(
+        IANA,
+        description="Release of the zone data to plan by. `IANA`: the installed `tzdata` package; else the path of a "
+        "`tzdata` wheel, or of a folder that one was unpacked into.",
+    )
     service_version: Annotated[str, Named("SERVICE_VERSION", None, None, ("ENV-45",))] = Field(
         __version__, description="Version shown in health reports; the installed one by default."
     )
 
     # --- security ---
-    api_key_header: Annotated[str, AfterValidator(_header), Named("API_KEY_HEADER", None, None, ("ENV-34",))] = Field(
+    api_key_header: Annotated[str, AfterValidator(header), Named("API_KEY_HEADER", None, None, ("ENV-34",))] = Field(
         "X-API-Key", description="Header that may carry the API key instead of `Authorization: Bearer`."
     )
     encryption_key: Annotated[SecretStr | None, Named("ENCRYPTION_KEY", None, None, ("ENV-35",))] = Field(
@@ -253,8 +233,8 @@ class Settings(BaseSettings):
     @field_validator("kafka_release_topics")
     @classmethod
     def _foreign_topics(cls, value: str | None, info: ValidationInfo) -> str | None:
-        own = _OWN_TOPICS | {info.data.get("kafka_topic_schedules"), info.data.get("kafka_topic_executions")}
-        for topic in _listed(value):
+        own = OWN_TOPICS | {info.data.get("kafka_topic_schedules"), info.data.get("kafka_topic_executions")}
+        for topic in listed(value):
             try:
                 parse_channel(f"kafka:{topic}")
             except Invalid as error:
@@ -300,7 +280,7 @@ class Settings(BaseSettings):
         """The channels that can be asked for here."""
         if self.kafka_release_topics is None:
             return Offered(frozenset({RELEASE_TOPIC}) if self.profile == "stack" else frozenset())
-        return Offered(frozenset(_listed(self.kafka_release_topics)))
+        return Offered(frozenset(listed(self.kafka_release_topics)))
 
     @property
     def virtual(self) -> bool:

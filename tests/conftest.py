@@ -8,6 +8,7 @@ pytest_plugins = (
     "tests.plugins.order",
     "tests.plugins.reports",
     "tests.fixtures.postgres",
+    "tests.fixtures.zone_releases",
     "tests.fixtures.stack",
     "tests.fixtures.helm",
 )

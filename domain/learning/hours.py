@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
+
+from horae.domain.timing.zonedata import of_zone_data
+from horae.domain.timing.zones import zone as rules_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -46,9 +48,10 @@ BASIS: Final[Floats] = _grid(HOURS)  # (BINS, TERMS), at the middle of each hour
 QUARTER_BASIS: Final[Floats] = _grid(QUARTERS)  # (2 * QUARTERS, TERMS)
 
 
+@of_zone_data
 @lru_cache(maxsize=65_536)
 def _offset_s(zone: str, quarter: int) -> int:
-    offset = datetime.fromtimestamp(quarter * 900, UTC).astimezone(ZoneInfo(zone)).utcoffset()
+    offset = datetime.fromtimestamp(quarter * 900, UTC).astimezone(rules_of(zone)).utcoffset()
     return int(offset.total_seconds()) if offset is not None else 0
 
 

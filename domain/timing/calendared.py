@@ -19,6 +19,7 @@ from horae.domain.timing.opendays import DEFAULT, REACH_DAYS, BusinessDay, Calen
 from horae.domain.timing.series import Found, Series, Source, WallSource, series_of
 from horae.domain.timing.values import Every, Interval, Reason
 from horae.domain.timing.walker import SEARCH_YEARS
+from horae.domain.timing.zonedata import of_zone_data
 from horae.domain.timing.zones import to_local, to_utc
 
 _TICK = timedelta(microseconds=1)
@@ -328,6 +329,7 @@ class _Source:
         return self._base.dropped(start, end)
 
 
+@of_zone_data
 @lru_cache(maxsize=256)
 def series_on(every: Every, zone: str, calendar: Calendar) -> Series | CalendarSeries:
     """The series of a normalised timing in a zone, on its calendar where it keeps to one."""

@@ -18,6 +18,7 @@ from horae.domain.timing import rrule
 from horae.domain.timing.rrule import Recurrence
 from horae.domain.timing.values import FIRST_YEAR, LAST_YEAR
 from horae.domain.timing.walker import Rule
+from horae.domain.timing.zonedata import of_zone_data
 from horae.domain.timing.zones import to_local, to_utc, zone_names
 
 MAX_DATES = 1000
@@ -82,6 +83,7 @@ def check(given: RuleSet, text: str, field: str = "timing.rrule") -> None:
             raise errors.Invalid(f"{text!r} is not a recurrence set: {problem}.", field=field, value=text, hint=_HINT)
 
 
+@of_zone_data
 @lru_cache(maxsize=4096)
 def walk(given: RuleSet, start: datetime, zone: str) -> Rule:
     """The local times of a set; `start` (naive) fills what its rules leave open, `zone` reads its instants."""

@@ -17,6 +17,7 @@ from horae.domain.timing import cron, ruleset
 from horae.domain.timing.interval import ELAPSED_UNITS, CalendarWalk
 from horae.domain.timing.values import LAST_YEAR, Branch, Every, GapPolicy, OverlapPolicy
 from horae.domain.timing.walker import SEARCH_YEARS, Rule
+from horae.domain.timing.zonedata import of_zone_data
 from horae.domain.timing.zones import Segment, gap_at, segment_at, to_local, to_utc
 
 _TICK = timedelta(microseconds=1)
@@ -236,6 +237,7 @@ def rule_of(every: Every, zone: str) -> Rule:
     return CalendarWalk(every.interval, start_of(every))
 
 
+@of_zone_data
 @lru_cache(maxsize=4096)
 def series_of(every: Every, zone: str) -> Series:
     """The series of a normalised timing in a zone."""

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from importlib.resources import files
 from typing import Literal
 
 from pydantic import Field
 
 from horae.domain import errors
+from horae.domain.timing import zonedata
 from horae.domain.timing.values import FIRST_YEAR, LAST_YEAR, Branch, Value
 from horae.domain.timing.zones import (
     Segment,
@@ -262,12 +262,13 @@ def _previous(name: str, instant: datetime) -> Transition | None:
     return None
 
 
+@zonedata.of_zone_data
 @lru_cache(maxsize=1)
 def _countries() -> dict[str, tuple[str, ...]]:
     """Zone -> the countries that use it, from the database's own tables."""
     found: dict[str, set[str]] = {}
     for table in ("zone1970.tab", "zone.tab"):
-        for line in files("tzdata.zoneinfo").joinpath(table).read_text(encoding="utf-8").splitlines():
+        for line in zonedata.text(table).splitlines():
             if line and not line.startswith("#"):
                 codes, _, name = line.split("\t")[:3]
                 found.setdefault(name, set()).update(codes.split(","))

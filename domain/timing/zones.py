@@ -1,28 +1,23 @@
 """Zone rules: names, offsets and the stretches of constant offset between clock changes.
 
-Everything comes from the `tzdata` wheel, never from the machine: its copy may be releases behind, and every plan names
-the version it was made with. Instants in here are *naive UTC* (`Utc`), local times naive: subtracting them is exact
-arithmetic, and mistaking one for the other shows at once in the tests.
+Everything comes from one release of the `tzdata` wheel (`zonedata`), never from the machine: its copy may be releases
+behind, and every plan names the version it was made with. Instants in here are *naive UTC* (`Utc`), local times naive:
+subtracting them is exact arithmetic, and mistaking one for the other shows at once in the tests.
 """
 
 from __future__ import annotations
 
 import difflib
-import zoneinfo
 from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from importlib.resources import files
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-import tzdata
-
 from horae.domain import errors
+from horae.domain.timing import zonedata
 from horae.domain.timing.values import Context, ZoneSource
-
-zoneinfo.reset_tzpath(to=[])
-ZoneInfo.clear_cache()
+from horae.domain.timing.zonedata import of_zone_data
 
 RECIPIENT = "recipient"
 _DAY = timedelta(days=1)
@@ -45,31 +40,33 @@ class Segment(NamedTuple):
 
 def tzdata_version() -> str:
     """Version of the IANA database in use, such as `2026f`."""
-    return tzdata.IANA_VERSION
+    return zonedata.current().version
 
 
+@of_zone_data
 @lru_cache(maxsize=1)
 def zone_names() -> frozenset[str]:
     """Every zone name of the IANA database, links included."""
-    return frozenset(zoneinfo.available_timezones())
+    return zonedata.names()
 
 
+@of_zone_data
 @lru_cache(maxsize=1)
 def links() -> dict[str, str]:
     """Names that stand for another zone's rules -> that zone, as the database's own text has them."""
-    text = files("tzdata.zoneinfo").joinpath("tzdata.zi").read_text(encoding="utf-8")
-    pairs = (line.split()[1:3] for line in text.splitlines() if line.startswith("L "))
+    pairs = (line.split()[1:3] for line in zonedata.text("tzdata.zi").splitlines() if line.startswith("L "))
     return {alias: target for target, alias in pairs}
 
 
+@of_zone_data
 @lru_cache(maxsize=1)
 def _present_names() -> frozenset[str]:
     """Names in present use: those by which the database lists the countries' zones, and the two that all know."""
-    text = files("tzdata.zoneinfo").joinpath("zone.tab").read_text(encoding="utf-8")
-    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
+    lines = (line for line in zonedata.text("zone.tab").splitlines() if line and not line.startswith("#"))
     return frozenset(line.split("\t")[2] for line in lines) | {"UTC", "GMT"}
 
 
+@of_zone_data
 @lru_cache(maxsize=1024)
 def canonical(name: str) -> str:
     """The present name of a zone: `America/Los_Angeles` for `US/Pacific`.
@@ -82,11 +79,12 @@ def canonical(name: str) -> str:
     return "UTC" if target == "Etc/UTC" else target
 
 
+@of_zone_data
 @lru_cache(maxsize=1024)
 def zone(name: str) -> ZoneInfo:
     """Rules of an IANA zone. Raises `errors.Invalid` for an unknown name."""
     check_zone(name, "zone")
-    return ZoneInfo(name)
+    return zonedata.rules(name)
 
 
 def check_zone(name: str, field: str) -> None:
@@ -141,6 +139,7 @@ def segment_at(instant: datetime, name: str) -> Segment:
     return segments[bisect_right(starts, instant) - 1]
 
 
+@of_zone_data
 @lru_cache(maxsize=4096)
 def _segments(name: str, year: int) -> tuple[list[datetime], list[Segment]]:
     """The stretches around a year. The margin keeps every gap and overlap of the year whole on both sides."""

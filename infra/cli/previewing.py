@@ -15,6 +15,8 @@ from horae.domain import timing as t
 from horae.domain.errors import Invalid
 from horae.infra.cli.output import say, show_json, table
 from horae.infra.clock import SystemClock
+from horae.infra.settings import load
+from horae.infra.zonedata import use_zone_data_of
 
 #: Previews belong to no schedule; jitter, a hash of the schedule's id, is shown for this one.
 _NO_SCHEDULE = UUID(int=0)
@@ -44,6 +46,7 @@ def preview(
     as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
 ) -> None:
     """Show when a timing would fire, with every clock change that touches it. Works without a running service."""
+    use_zone_data_of(load().settings)
     if timing is not None:
         document = _json(timing)
     else:

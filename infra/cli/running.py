@@ -18,6 +18,7 @@ from horae.infra.cli import BEGAN
 from horae.infra.cli.banner import announce
 from horae.infra.cli.output import errors
 from horae.infra.settings import Loaded, load
+from horae.infra.zonedata import use_zone_data_of
 
 _Config = typer.Option(None, "--config", help="Settings file; else HORAE_CONFIG, else ./scheduling-config.yaml.")
 _Data = typer.Option(None, "--data", help="Folder that holds everything. Default: .horae")
@@ -127,6 +128,7 @@ def worker(
 def _begin(flags: dict[str, Any], config: Path | None, process: str) -> Loaded:
     loaded = load(flags, config)
     logging.configure(loaded.settings.log_level, loaded.settings.log_format, process)
+    use_zone_data_of(loaded.settings)
     for key in loaded.without_effect:
         errors.print(f"Note: scheduling.{key} is set in the settings file; this version has no part that reads it.")
     return loaded

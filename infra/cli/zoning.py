@@ -13,8 +13,10 @@ from horae.domain.timing import zonefacts
 from horae.domain.timing.zones import canonical, check_zone, tzdata_version
 from horae.infra.cli.output import say, show_json, table
 from horae.infra.clock import SystemClock
+from horae.infra.settings import load
+from horae.infra.zonedata import use_zone_data_of
 
-_tz = typer.Typer(help="Zones: what the clock shows where, and when it is changed.", no_args_is_help=True)
+_tz = typer.Typer(no_args_is_help=True)
 
 _Json = typer.Option(False, "--json", help="Print as JSON.")
 _At = typer.Option(None, "--at", help="Instant with an offset. Default: now")
@@ -23,6 +25,12 @@ _At = typer.Option(None, "--at", help="Instant with an offset. Default: now")
 def register(app: typer.Typer) -> None:
     """Add the group."""
     app.add_typer(_tz, name="tz")
+
+
+@_tz.callback()
+def _by_the_settings() -> None:
+    """Zones: what the clock shows where, when it is changed, and what newer zone data move."""
+    use_zone_data_of(load().settings)
 
 
 @_tz.command("list")

@@ -19,6 +19,7 @@ import structlog
 from horae.infra.processes.assignment import Assignment
 from horae.infra.processes.lifeline import tie_to_parent, watch_input
 from horae.infra.telemetry import traced
+from horae.infra.zonedata import use_zone_data_of
 
 _FIRST_BACKOFF_S = 0.1
 _LONGEST_BACKOFF_S = 10.0
@@ -119,6 +120,7 @@ def main() -> None:
         from horae.infra.processes.worker_process import run
     assignment = Assignment.read()
     watch_input()
+    use_zone_data_of(assignment.settings)
     with traced(assignment.settings, kind):
         code = run(assignment)
     sys.exit(code)
