@@ -22,7 +22,6 @@ from aiokafka.errors import (
     KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
-    ProducerClosed,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
@@ -32,6 +31,7 @@ from aiokafka.structs import TopicPartition
 from horae.commands import tracing
 from horae.domain.channel import Kafka
 from horae.domain.delivery import Failure
+from horae.infra.kafka.letting_go import let_go, unheard
 from horae.streams.channels import Receipt, Release, ReleaseFailed
 from horae.streams.publicshape import source_of
 
@@ -112,7 +112,7 @@ class KafkaChannel:
         if self._starting is None:
             self._starting = asyncio.create_task(self._start(), name="kafka-channel-start")
             # Whoever waited may have given up by the time it fails.
-            self._starting.add_done_callback(lambda task: task.cancelled() or task.exception())
+            unheard([self._starting])
         return await asyncio.shield(self._starting)
 
     async def _start(self) -> AIOKafkaProducer:
@@ -161,7 +161,7 @@ class KafkaChannel:
         if producer is None or producer is not self._producer:
             return
         self._producer = None
-        task = asyncio.create_task(_end(producer), name="kafka-channel-end")
+        task = asyncio.create_task(let_go(producer, _LET_GO_S), name="kafka-channel-end")
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
@@ -200,20 +200,6 @@ async def _reach(producer: AIOKafkaProducer, topic: str, key: bytes) -> int:
         client.force_metadata_update()
         raise _not_sent("connect", f"the leader of {topic}/{partition} cannot be reached")
     return partition
-
-
-async def _end(producer: AIOKafkaProducer) -> None:
-    """Stop without the flush that `stop` insists on, which ends only when the brokers answer."""
-    accumulator = producer._message_accumulator
-    for batch in [batch for batches in accumulator._batches.values() for batch in batches]:
-        # Of those for whom nobody waits the loop would complain.
-        batch._drain_waiter.add_done_callback(lambda waiter: waiter.cancelled() or waiter.exception())
-    accumulator.fail_all(ProducerClosed())
-    if (sender := producer._sender.sender_task) is not None:
-        sender.cancel()
-    with contextlib.suppress(KafkaError, OSError, TimeoutError, asyncio.CancelledError):
-        async with asyncio.timeout(_LET_GO_S):
-            await producer.stop()
 
 
 def _not_sent(kind: str, message: str, *, retryable: bool = True) -> ReleaseFailed:

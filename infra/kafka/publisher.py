@@ -8,23 +8,23 @@ reads the records skips those by position, so nothing has to be known about what
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Self
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, ProducerClosed
+from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
+from horae.infra.kafka.letting_go import let_go, unheard
 from horae.streams.relay import Message, Undelivered
 
 #: Below the broker's default of 1 MiB for one batch of records.
 _LARGEST_BATCH = 950_000
 #: A broker that does not answer for so long is given up, and the producer with it.
 _REQUEST_S = 10.0
-_ACKNOWLEDGED_S = 15.0
+ACKNOWLEDGED_S = 15.0
 #: Partitions that are added while we run are seen after this.
 _METADATA_MS = 2_000
 _LET_GO_S = 2.0
@@ -38,8 +38,9 @@ class KafkaPublisher:
     Use as an async context manager; it connects with the first call.
     """
 
-    def __init__(self, brokers: str, client_id: str = "horae-relay") -> None:
-        self._brokers, self._client_id = brokers, client_id
+    def __init__(self, brokers: str, client_id: str = "horae-relay", *, acknowledged_s: float = ACKNOWLEDGED_S) -> None:
+        """`acknowledged_s`: what is not acknowledged by then is given up, and the producer with it."""
+        self._brokers, self._client_id, self._acknowledged_s = brokers, client_id, acknowledged_s
         self._producer: Any = None
 
     async def __aenter__(self) -> Self:
@@ -60,24 +61,27 @@ class KafkaPublisher:
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """See `Publisher.publish`."""
+        sent: list[asyncio.Future[Any]] = []
         try:
             producer = await self._connected()
-            async with asyncio.timeout(_ACKNOWLEDGED_S):
-                futures = await self._send(producer, messages)
-                await asyncio.gather(*futures)
-        except asyncio.CancelledError:
+            async with asyncio.timeout(self._acknowledged_s):
+                await self._send(producer, messages, sent)
+                await asyncio.gather(*sent)
+        except BaseException as error:
             # Nobody waits for what is still under way, and nobody may go on with this producer.
+            unheard(sent)
             await self._let_go()
+            if isinstance(error, KafkaError | OSError | TimeoutError):
+                raise Undelivered(f"{type(error).__name__}: {error}") from error
             raise
-        except (KafkaError, OSError, TimeoutError) as error:
-            await self._let_go()
-            raise Undelivered(f"{type(error).__name__}: {error}") from error
 
-    async def _send(self, producer: Any, messages: Sequence[Message]) -> list[asyncio.Future[Any]]:
-        """Hand everything to the producer: whole batches, because a future for each message costs more than sending."""
+    async def _send(self, producer: Any, messages: Sequence[Message], sent: list[asyncio.Future[Any]]) -> None:
+        """Hand everything to the producer: whole batches, because a future for each message costs more than sending.
+
+        Each batch that was handed over has its future in `sent`, also when a later one could not be.
+        """
         counts: dict[str, int] = {}
         open_batches: dict[tuple[str, int], Any] = {}
-        futures: list[asyncio.Future[Any]] = []
         for message in messages:
             partition = message.partition
             if partition is None:
@@ -88,13 +92,12 @@ class KafkaPublisher:
             batch = open_batches.get(place)
             if batch is None or not _put(batch, message):
                 if batch is not None:
-                    futures.append(await producer.send_batch(batch, place[0], partition=place[1]))
+                    sent.append(await producer.send_batch(batch, place[0], partition=place[1]))
                 batch = open_batches[place] = producer.create_batch()
                 _put(batch, message)
         for (topic, partition), batch in open_batches.items():
             batch.close()
-            futures.append(await producer.send_batch(batch, topic, partition=partition))
-        return futures
+            sent.append(await producer.send_batch(batch, topic, partition=partition))
 
     async def _connected(self) -> Any:
         if self._producer is None:
@@ -117,15 +120,8 @@ class KafkaPublisher:
     async def _let_go(self) -> None:
         """Leave the producer without waiting for what it has not sent: that will be sent again by the next one."""
         producer, self._producer = self._producer, None
-        if producer is None:
-            return
-        # Else `stop` would wait for a broker that may be away.
-        producer._message_accumulator.fail_all(ProducerClosed())
-        if (sender := producer._sender.sender_task) is not None:
-            sender.cancel()
-        with contextlib.suppress(KafkaError, OSError, TimeoutError, asyncio.CancelledError):
-            async with asyncio.timeout(_LET_GO_S):
-                await producer.stop()
+        if producer is not None:
+            await let_go(producer, _LET_GO_S)
 
 
 def partition_by_key(key: bytes, partitions: int) -> int:

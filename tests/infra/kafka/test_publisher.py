@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
+import signal
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
@@ -16,6 +20,16 @@ from tests.fixtures.topics import make_topics
 from tests.infra.kafka.conftest import lying_on
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(autouse=True)
+async def nothing_unheard() -> AsyncIterator[None]:
+    """The loop complains of nothing, such as a failure that nobody has looked at: operators take it for a bug."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    yield
+    gc.collect()
+    assert complaints == []
 
 
 @pytest.fixture
@@ -74,6 +88,21 @@ async def test_a_broker_that_is_away_is_an_error_that_passes(
     await publisher.publish([message(topic, "k", "after", 0)])
     values = [told.value for told in (await arrived(topic))[0]]
     assert [value for value in values if value != b"during"] == [b"before", b"after"]
+
+
+@pytest.mark.parametrize("cut_short", ["while waiting", "while handing over"])
+async def test_a_silent_broker_leaves_no_failure_unheard(broker: KafkaServer, topic: str, cut_short: str) -> None:
+    """Neither of what waits behind the first request, nor of what was handed over before the rest could not be."""
+    begun = [message(topic, "k", "x" * 400_000, 0) for _ in range(4)]
+    rest = message(topic if cut_short == "while waiting" else f"{topic}-unknown", "k", "v", 1)
+    async with KafkaPublisher(broker.bootstrap, acknowledged_s=2.0) as publisher:
+        await publisher.publish([message(topic, "k", "before", 0)])
+        os.kill(broker.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(Undelivered):
+                await publisher.publish([*begun, rest])
+        finally:
+            os.kill(broker.pid, signal.SIGCONT)
 
 
 async def test_a_topic_that_is_not_there_is_an_error_that_passes(publisher: KafkaPublisher, topic_prefix: str) -> None:
