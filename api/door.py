@@ -59,6 +59,43 @@ def _route(scope: Scope) -> str:
     return route
 
 
+class _Answer:
+    """Where the answer goes: adds the headers that every answer has, and knows what was answered so far."""
+
+    def __init__(self, send: Send, extra: list[tuple[bytes, bytes]]) -> None:
+        self._send, self._extra = send, extra
+        #: 0: it has not begun.
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            present = {name for name, _ in message["headers"]}
+            message["headers"] = [*message["headers"], *(h for h in self._extra if h[0] not in present)]
+        await self._send(message)
+
+
+async def _explain(error: Exception, scope: Scope, receive: Receive, answer: _Answer) -> None:
+    """Answer with what went wrong. Raises it again when the answer has begun: breaking off is the only honest end."""
+    instance, request_id = scope["path"], scope["state"]["request_id"]
+    told = {"method": scope["method"], "route": _route(scope)}
+    if isinstance(error, ClientDisconnect):
+        log.info("caller left", **told)
+        return
+    if isinstance(error, HoraeError) and not answer.status:
+        response = problem_response(error, instance=instance, request_id=request_id)
+    elif isinstance(error, _DATABASE_AWAY) and not isinstance(error, asyncpg.DataError) and not answer.status:
+        log.warning("database away", **told, error=str(error))
+        away = Unavailable("The database does not answer.", hint="Send the request again in a moment.")
+        response = problem_response(away, instance=instance, request_id=request_id)
+    else:
+        log.error("request failed", **told, exc_info=error)
+        if answer.status:
+            raise error
+        response = internal_error(instance=instance, request_id=request_id)
+    await response(scope, receive, answer)
+
+
 class Door:
     """Wraps the whole application; `/v1` is behind a key, health, metrics and documentation are not."""
 
@@ -87,60 +124,29 @@ class Door:
         extra = [*_SECURITY, (b"x-request-id", request_id.encode())]
         if path not in _PAGES:
             extra.append(_NO_PAGE)
-        started, status = time.perf_counter(), 0
-
-        async def answer(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                present = {name for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(h for h in extra if h[0] not in present)]
-            await send(message)
-
+        started, answer = time.perf_counter(), _Answer(send, extra)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            if path.startswith("/v1/"):
-                await self._admit(headers, state, extra)
-            await self._pass(scope, receive, answer, headers)
-        except HoraeError as error:
-            if status:
-                log.exception("request failed", method=scope["method"], route=_route(scope))
-                raise
-            await problem_response(error, instance=path, request_id=request_id)(scope, receive, answer)
-        except ClientDisconnect:
-            log.info("caller left", method=scope["method"], route=_route(scope))
-        except Exception as error:
-            if not status and isinstance(error, _DATABASE_AWAY) and not isinstance(error, asyncpg.DataError):
-                log.warning("database away", method=scope["method"], route=_route(scope), error=str(error))
-                away = Unavailable("The database does not answer.", hint="Send the request again in a moment.")
-                await problem_response(away, instance=path, request_id=request_id)(scope, receive, answer)
-                return
-            log.exception("request failed", method=scope["method"], route=_route(scope))
-            if status:  # The answer has begun: breaking the connection is the only honest end.
-                raise
-            await internal_error(instance=path, request_id=request_id)(scope, receive, answer)
+            try:
+                if path.startswith("/v1/"):
+                    await self._admit(headers, state, extra)
+            except Exception as error:  # noqa: BLE001  answered or raised again
+                await _explain(error, scope, receive, answer)
+            else:
+                await self._pass(scope, receive, answer, headers)
         finally:
             seconds = time.perf_counter() - started
-            self._metrics.request(scope["method"], _route(scope), status, seconds)
+            self._metrics.request(scope["method"], _route(scope), answer.status, seconds)
             if self._tells_all:
-                log.debug("request", method=scope["method"], route=_route(scope), status=status, seconds=seconds)
+                log.debug("request", method=scope["method"], route=_route(scope), status=answer.status, seconds=seconds)
 
-    async def _pass(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+    async def _pass(self, scope: Scope, receive: Receive, answer: _Answer, headers: Headers) -> None:
         """Let it in; a request below /v1 with a span around it, if anybody traces and it is not a stream for hours."""
         path: str = scope["path"]
         if not tracing.active() or not path.startswith("/v1/") or path == "/v1/events":
-            await self._go(scope, receive, send)
+            await self._serve(scope, receive, answer)
             return
-
-        async def answer(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                status: int = message["status"]
-                under_way.describe({"http.response.status_code": status})
-                if status >= 500:
-                    under_way.fail(str(status))
-            await send(message)
-
         method = scope["method"]
         # The route's template is known behind it only; the path itself may name a person.
         with tracing.span(
@@ -149,9 +155,20 @@ class Door:
             if (trace := tracing.trace_id()) is not None:
                 structlog.contextvars.bind_contextvars(trace_id=trace)
             try:
-                await self._go(scope, receive, answer)
+                await self._serve(scope, receive, answer)
             finally:
                 under_way.rename(f"{method} {_route(scope)}", {"http.route": _route(scope)})
+                if answer.status:
+                    under_way.describe({"http.response.status_code": answer.status})
+                if answer.status >= 500:
+                    under_way.fail(str(answer.status))
+
+    async def _serve(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        """Answer it, whatever happens: what goes wrong is answered here, within the request's span."""
+        try:
+            await self._go(scope, receive, answer)
+        except Exception as error:  # noqa: BLE001  answered or raised again
+            await _explain(error, scope, receive, answer)
 
     async def _go(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not await self._lanes.run(scope, receive, send):

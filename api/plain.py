@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine
+from functools import cached_property
 from typing import Any
 
 from fastapi.routing import APIRoute
@@ -27,7 +28,7 @@ class PlainRoute(APIRoute):
             return handler
         return super().get_route_handler()
 
-    @property
+    @cached_property
     def is_plain(self) -> bool:
         """Whether the endpoint takes the request and nothing else."""
         return list(inspect.signature(self.endpoint).parameters) == ["request"]
