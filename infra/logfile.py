@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 from uuid import UUID
@@ -24,9 +26,24 @@ _PAGE = 2_000
 _HINT = "Write the file with `horae record FILE`."
 
 
-def create(path: Path) -> IO[str]:
-    """A new file that only its owner can read. Raises `FileExistsError`."""
-    return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8")
+@contextmanager
+def created(path: Path) -> Iterator[IO[str]]:
+    """A new file that only its owner can read. It gets its name when it is whole: what fails leaves nothing behind.
+
+    Raises `FileExistsError`.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".unfinished", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            raise FileExistsError(path)
+        Path(name).rename(path)
+    except BaseException:
+        Path(name).unlink()
+        raise
 
 
 async def record(dsn: str, file: IO[str], *, until: int | None = None) -> int:

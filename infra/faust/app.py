@@ -132,8 +132,9 @@ def make_app(settings: Settings, suffix: str = "") -> faust.App:
 def add_log_agent(app: faust.App, topic: str, take: Take, batch_size: int) -> None:
     """Let everything that arrives on `topic` be taken by `take`, in batches of at most `batch_size`, one at a time.
 
-    A batch is whatever has arrived while the one before it was taken, and what comes within a moment while records keep
-    coming.
+    A batch is whatever has arrived while the one before it was taken. When that one had more than a single record, more
+    are waited for, for 20 ms at most; a record after a pause waits for nobody. What was read and is not taken yet (two
+    batches at most) is not acknowledged: it comes again, to whoever has the partition then.
     """
 
     async def body(stream: Any) -> None:

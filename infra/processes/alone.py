@@ -154,11 +154,14 @@ async def parked_events(settings: Settings, *, embedded: bool) -> list[ParkedEve
 
 
 async def record_log(settings: Settings, file: Path, *, until: int | None, embedded: bool) -> int:
-    """Write the log to a file that only its owner can read, while the service runs or not; gives how many events."""
-    from horae.infra.logfile import create, record
+    """Write the log to a new file that only its owner can read, while the service runs or not; gives how many events.
+
+    When it fails there is no file.
+    """
+    from horae.infra.logfile import created, record
 
     async def write(dsn: str) -> int:
-        with create(file) as lines:
+        with created(file) as lines:
             return await record(dsn, lines, until=until)
 
     return await _on_database(settings, write, embedded=embedded)

@@ -9,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from horae.domain import codec
@@ -20,7 +22,9 @@ from horae.infra import logfile
 from horae.infra.cli.main import app
 from horae.infra.cli.replaying import register
 from horae.infra.eventstore import PostgresEventStore
+from horae.infra.processes.alone import record_log
 from horae.infra.replaying import Replay
+from horae.infra.settings import Settings
 from tests.api.world import World, make_world
 from tests.fixtures.postgres import Database
 from tests.simulation.history import run
@@ -148,3 +152,23 @@ async def test_written_calendars_count_as_they_were_written_then(database: Datab
         replayed = Replay().run(logfile.read(lines))
     assert replayed.findings == []
     assert replayed.decided >= len(fired) + 1
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+async def test_a_record_that_fails_leaves_no_file(database: Database, tmp_path: Path) -> None:
+    """Half of a log looks like a log; and the same command works once the cause is mended."""
+    file = tmp_path / "log.ndjson"
+    nowhere = Settings(dsn=SecretStr(database.owner_dsn.rpartition("/")[0] + "/nowhere"), data=tmp_path)
+    with pytest.raises(asyncpg.InvalidCatalogNameError):
+        await record_log(nowhere, file, until=None, embedded=False)
+    assert names_in(tmp_path) == []
+    there = Settings(dsn=SecretStr(database.owner_dsn), data=tmp_path)
+    assert await record_log(there, file, until=None, embedded=False) == 0
+    assert names_in(tmp_path) == [file.name]
+    assert file.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileExistsError):
+        await record_log(there, file, until=None, embedded=False)
+    assert names_in(tmp_path) == [file.name]
