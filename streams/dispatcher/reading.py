@@ -65,6 +65,9 @@ class Reading:
         self._config, self._source, self._horizon, self._peers = config, source, horizon, peers
         self.shards = frozenset(shards)
         self._looked_abroad = time.monotonic()
+        #: While we are busy: since when which very late rows of the living have been seen to lie there, and when last.
+        self._untouched: dict[UUID, datetime] = {}
+        self._watched: datetime | None = None
 
     @property
     def everything(self) -> bool:
@@ -97,8 +100,9 @@ class Reading:
     async def look_abroad(self, now: datetime, busy: bool) -> None:
         """Look after overdue work of others, once it is time to do so again.
 
-        `busy`: we are late with our own, and take over from nobody who lives: where everybody has too much to do, those
-        who take each other's work only do it twice. Raises what the source raises.
+        `busy`: we are late with our own. Then we take over from the living only what somebody has left untouched for
+        long at the front of all that is late: where everybody has too much to do, those who take each other's work only
+        do it twice. Raises what the source raises.
         """
         if not self.everything and time.monotonic() - self._looked_abroad > self._config.foreign_every_s:
             await self._look_abroad(now, busy)
@@ -144,3 +148,21 @@ class Reading:
             for row in await self._source.page(shards, BEGINNING, now - overdue, min(self._horizon.room or 1, limit)):
                 if among.is_ours(row.key) or (not busy and row.due_at <= now - after * _LAST_RESORT):
                     self._horizon.adopt(row)
+        if not busy:
+            self._untouched, self._watched = {}, None
+        elif self._watched is None or now - self._watched >= after * _LAST_RESORT / 2:
+            self._watched = now
+            await self._watch_the_living(now, [shard for shard in abroad if shard in among.others], among)
+
+    async def _watch_the_living(self, now: datetime, shards: Collection[int], among: Among) -> None:
+        """Take over what has lain untouched since an earlier look: its owner lives, and does nothing.
+
+        Of somebody who merely has much to do the oldest work goes first, so that it is not there at the next look.
+        """
+        long = timedelta(seconds=self._config.foreign_after_s) * _LAST_RESORT
+        late = await self._source.page(shards, BEGINNING, now - long, self._config.batch) if shards else []
+        self._untouched = {row.key: self._untouched.get(row.key, now) for row in late}
+        for row in late:
+            # Twice as long when it falls to somebody else, who seems not to do it either.
+            if now - self._untouched[row.key] >= (long if among.is_ours(row.key) else 2 * long):
+                self._horizon.adopt(row)

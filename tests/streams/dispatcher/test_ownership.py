@@ -130,3 +130,20 @@ async def test_who_is_late_himself_takes_nothing_from_the_living(worker: Worker)
         fired += (await busy.run_once()).started
         await worker.channel.until(fired)
         await worker.applied()
+
+
+async def test_who_is_late_himself_still_takes_what_a_living_one_leaves_untouched(worker: Worker) -> None:
+    """An owner who gives signs of life and fires nothing must not be waited for until everybody has time."""
+    schedules = await asyncio.gather(*(worker.create(at(DUE), recipient=f"r{i}") for i in range(60)))
+    await worker.applied()
+    shards = {schedule: await shard_of(worker, schedule) for schedule in schedules}
+    half = {shard for shard in ALL_SHARDS if shard % 2}
+    theirs = {schedule for schedule, shard in shards.items() if shard not in half}
+    known = Known(Among(0, 1, others=frozenset(ALL_SHARDS) - half))
+    busy = worker.dispatcher(shards=half, peers=known, foreign_every_s=1e-9, batch=5, run=False)
+    held = len(schedules) - len(theirs)
+    for overdue_s, taken_over in ((20, 0), (25, 0), (30, 5)):
+        worker.clock.set(DUE + overdue_s * SECOND)
+        held -= (await busy.run_once()).started
+        assert busy.queue_size >= 5, "it is busy all the time"
+        assert busy.queue_size == held + taken_over
