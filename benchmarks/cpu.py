@@ -32,6 +32,8 @@ from benchmarks.__main__ import KEY, Service
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 KINDS = ("api", "worker", "postgres", "supervisor")
+#: By what the processes call themselves; whatever else is below the supervisor is PostgreSQL's.
+_KIND_OF = {"horae api": "api", "horae worker": "worker", "horae forkserver": "supervisor"}
 
 
 @dataclass
@@ -73,8 +75,7 @@ def kinds_of(root: int) -> dict[str, list[Process]]:
         for process in everything.values():
             if process.parent == parent:
                 waiting.append(process)
-                kind = next((kind for kind in ("api", "worker") if f".child {kind} " in process.command), "postgres")
-                by_kind[kind].append(process)
+                by_kind[_KIND_OF.get(process.command, "postgres")].append(process)
     return by_kind
 
 

@@ -1,25 +1,18 @@
-"""A supervised process from both sides: kept running by the supervisor, and its own entry point.
+"""A supervised process, kept running by the supervisor.
 
-Place in the flow: supervisor -> `Child.run` -> `python -m horae.infra.processes.child api|worker|relay PARENT` -> that
-process's `run`. A child imports its code first and asks for its assignment then, so that it is ready by the time the
-database is.
+Place in the flow: supervisor -> `Child.run` -> `Forks` -> fork server -> that process's `run`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 
 import structlog
 
 from horae.infra.processes.assignment import Assignment
-from horae.infra.processes.lifeline import tie_to_parent, watch_input
-from horae.infra.telemetry import traced
-from horae.infra.zonedata import use_zone_data_of
+from horae.infra.processes.forks import Forked, Forks
 
 _FIRST_BACKOFF_S = 0.1
 _LONGEST_BACKOFF_S = 10.0
@@ -30,23 +23,14 @@ _log = structlog.get_logger(__name__)
 
 
 class Child:
-    """One process, started again with growing pauses whenever it ends.
-
-    `assignment` is awaited anew at each start, while the process imports; `listen_fd` is inherited by it.
-    """
+    """One process, started again with growing pauses whenever it ends. `assignment` is awaited anew at each start."""
 
     def __init__(
-        self,
-        kind: str,
-        assignment: Callable[[], Awaitable[Assignment]],
-        stop_within_s: float,
-        listen_fd: int | None = None,
+        self, kind: str, forks: Forks, assignment: Callable[[], Awaitable[Assignment]], stop_within_s: float
     ) -> None:
         self.kind = kind
-        self._assignment = assignment
-        self._listen_fd = listen_fd
-        self._stop_within_s = stop_within_s
-        self._process: asyncio.subprocess.Process | None = None
+        self._forks, self._assignment, self._stop_within_s = forks, assignment, stop_within_s
+        self._process: Forked | None = None
 
     async def run(self) -> None:
         """Keep it running until cancelled; then end it: SIGTERM, and SIGKILL after `stop_within_s`."""
@@ -66,65 +50,22 @@ class Child:
 
     def restart(self) -> None:
         """End the present process; `run` starts another, with a new assignment."""
-        if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGTERM)
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
 
     async def _run_once(self) -> int:
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "horae.infra.processes.child",
-            self.kind,
-            str(os.getpid()),
-            stdin=asyncio.subprocess.PIPE,
-            pass_fds=() if self._listen_fd is None else (self._listen_fd,),
-            # Ctrl-C goes to the whole terminal's group: the supervisor alone must get it, to stop in order.
-            start_new_session=True,
-        )
+        self._process = await self._forks.fork(self.kind, await self._assignment())
         _log.info("process_started", kind=self.kind, pid=self._process.pid)
-        assert self._process.stdin is not None
-        assignment = await self._assignment()
-        with contextlib.suppress(ConnectionError):  # it died at once: its exit code tells
-            self._process.stdin.write(assignment.to_line())
-            await self._process.stdin.drain()
         return await self._process.wait()
 
     async def _end(self) -> None:
         process = self._process
-        if process is None or process.returncode is not None:
+        if process is None or process.ended:
             return
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
         try:
             await asyncio.wait_for(process.wait(), self._stop_within_s)
         except TimeoutError:
             _log.warning("process_killed", kind=self.kind, pid=process.pid, after_s=self._stop_within_s)
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+            process.send_signal(signal.SIGKILL)
             await process.wait()
-
-
-def main() -> None:
-    """The child's side: tie ourselves to the supervisor, import, take the assignment, and do the work."""
-    _, kind, parent = sys.argv
-    tie_to_parent(int(parent))
-    # Imported by the process that needs it only: each costs a second.
-    if kind == "api":
-        from horae.infra.processes.api_process import run
-    elif kind == "relay":
-        from horae.infra.processes.relay_process import run
-    elif kind == "indexer":
-        from horae.infra.processes.indexer_process import run
-    else:
-        from horae.infra.processes.worker_process import run
-    assignment = Assignment.read()
-    watch_input()
-    use_zone_data_of(assignment.settings)
-    with traced(assignment.settings, kind):
-        code = run(assignment)
-    sys.exit(code)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,8 +1,8 @@
 """`horae run`: PostgreSQL, API and workers as children of one foreground process, started and stopped in order.
 
-Place in the flow: CLI -> *here* -> `Cluster`, `prepare` and `Child`ren; in the stack profile also `Servers`, a relay
-and an indexer. Whatever dies is started again; what we acknowledged survives that, because it is in the log. When we
-die ourselves, by whatever means, none of them outlives us.
+Place in the flow: CLI -> *here* -> `Cluster`, `prepare`, `Forks` and `Child`ren; in the stack profile also `Servers`, a
+relay and an indexer. Whatever dies is started again; what we acknowledged survives that, because it is in the log. When
+we die ourselves, by whatever means, none of them outlives us.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from horae.infra.postgres import API_ROLE, OWNER_ROLE, Cluster, ClusterError
 from horae.infra.processes.assignment import Assignment
 from horae.infra.processes.child import Child
+from horae.infra.processes.forks import Forks
 from horae.infra.processes.installation import Installation, listen
 from horae.infra.processes.lifeline import run_until, stop_requested
 from horae.infra.processes.preparation import prepare
@@ -98,12 +99,13 @@ class Supervisor:
             )
             started = Started(self._url(), api_key, first_start, 0.0, self._settings, installation)
             try:
-                await self._supervise(stop, listener.fileno(), started)
+                async with Forks(self._settings.profile, (listener.fileno(),)) as forks:
+                    await self._supervise(stop, forks, listener.fileno(), started)
             finally:
                 await asyncio.to_thread(self._cluster.stop, _POSTGRES_STOP_S)
         _log.info("stopped")
 
-    async def _supervise(self, stop: asyncio.Event, listen_fd: int, started: Started) -> None:
+    async def _supervise(self, stop: asyncio.Event, forks: Forks, listen_fd: int, started: Started) -> None:
         servers = self._servers
         assert servers is not None
 
@@ -112,11 +114,11 @@ class Supervisor:
             await self._prepared.wait()
             return Assignment(self._complete(), listen_fd)
 
-        api = Child("api", lambda: assignment(listen_fd), _API_STOP_S, listen_fd)
-        # Embedded one works; the others have imported and connected, and take over when its lock is free.
-        workers = [Child("worker", assignment, _WORKER_STOP_S) for _ in range(self._settings.workers)]
+        api = Child("api", forks, lambda: assignment(listen_fd), _API_STOP_S)
+        # Embedded one works; the others are connected, and take over when its lock is free.
+        workers = [Child("worker", forks, assignment, _WORKER_STOP_S) for _ in range(self._settings.workers)]
         followers = [
-            Child(kind, assignment, _WORKER_STOP_S) for kind in _FOLLOWERS if self._settings.profile == "stack"
+            Child(kind, forks, assignment, _WORKER_STOP_S) for kind in _FOLLOWERS if self._settings.profile == "stack"
         ]
         self._children = [api, *workers, *followers]
         # Stopped in this order: no new requests, then no new work, then nothing to work on.

@@ -155,13 +155,13 @@ class Service(Talking):
         """
         found = {"supervisor": self.pid}
         for pid in descendants(self.pid):
-            kind = _kind(pid)
+            kind = kind_of(pid)
             found[kind if kind is not None and kind not in found else str(pid)] = pid
         return found
 
     def workers_alive(self) -> list[int]:
         """Pids of all workers, whether they work or stand by."""
-        return [pid for pid in descendants(self.pid) if _kind(pid) == "worker"]
+        return [pid for pid in descendants(self.pid) if kind_of(pid) == "worker"]
 
     async def connect(self) -> asyncpg.Connection[asyncpg.Record]:
         """To the installation's own database, as its owner."""
@@ -229,10 +229,11 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def _kind(pid: int) -> str | None:
+def kind_of(pid: int) -> str | None:
+    """api, worker, relay, indexer, forkserver, postgres; None: something else."""
     words = _command(pid)
-    if len(words) == 5 and words[2] == "horae.infra.processes.child":
-        return words[3]
+    if len(words) == 1 and words[0].startswith("horae "):
+        return words[0].split()[1]
     return "postgres" if words and words[0].endswith("/postgres") else None
 
 

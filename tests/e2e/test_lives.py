@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+from pathlib import Path
 
 import httpx
 import pytest
@@ -76,6 +78,39 @@ async def test_whatever_is_killed_comes_back(service: Service, victim: str) -> N
     # The others reconnected; they did not end and start anew.
     assert {name: pid for name, pid in service.family().items() if name in others} == others
     assert [release["schedule_id"] for release in service.releases()] == [before["id"], after["id"]]
+
+
+@pytest.mark.crash
+async def test_the_fork_server_takes_its_own_along_and_all_come_back(service: Service) -> None:
+    """kill -9 of what API and workers were forked from: they end with it, and others are forked from the next."""
+    family = service.family()
+    os.kill(family["forkserver"], signal.SIGKILL)
+    for name in ("forkserver", "api", "worker"):
+        await ended(family[name])
+    async with service.client(transport=httpx.AsyncHTTPTransport(retries=5)) as client:
+        created = await service.create(client, timing={"kind": "in", "delay": "PT1S"})
+        (event,) = await service.until(of(created["id"], "occurrence.ended.v1"))
+    assert event["data"]["outcome"] == "delivered"
+    assert family["postgres"] == service.family()["postgres"]
+
+
+async def test_nothing_but_the_program_is_forked(service: Service) -> None:
+    """The fork server has one thread, as a fork takes no other along, and no socket but the supervisor's."""
+    server = Path(f"/proc/{service.family()['forkserver']}")
+    assert [task.name for task in (server / "task").iterdir()] == [server.name]
+    sockets = [name for name in _open_files(server) if name.startswith("socket:")]
+    listening = _open_files(Path(f"/proc/{service.pid}"))
+    # One to the supervisor, and the one on which the API listens.
+    assert len(sockets) == 2
+    assert len([name for name in sockets if name in listening]) == 1
+
+
+def _open_files(process: Path) -> list[str]:
+    names = []
+    for link in (process / "fd").iterdir():
+        with contextlib.suppress(OSError):
+            names.append(str(link.readlink()))
+    return names
 
 
 async def test_a_wrong_setting_is_refused_by_name(make_service: MakeService) -> None:

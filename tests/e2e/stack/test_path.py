@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Service, descendants, ended
+from tests.e2e.harness import Service, descendants, ended, kind_of
 from tests.e2e.live import of
 from tests.e2e.receiver import Receiver
 from tests.e2e.talking import PATIENCE_S
@@ -45,13 +44,7 @@ def broker_of(service: Service) -> str:
 
 def children(service: Service, kind: str) -> list[int]:
     """Pids of its processes of this kind."""
-    found = []
-    for pid in descendants(service.pid):
-        with contextlib.suppress(OSError):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if kind.encode() in words:
-                found.append(pid)
-    return found
+    return [pid for pid in descendants(service.pid) if kind_of(pid) == kind]
 
 
 def lateness(service: Service) -> list[float]:
