@@ -7,7 +7,7 @@ calendars and schedules a change concerns is a read model's to say, and every sc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -22,7 +22,7 @@ from horae.domain.errors import NotFound
 from horae.domain.ids import shard_of
 from horae.domain.timing import publicdays
 from horae.domain.timing.calendared import calendar_id
-from horae.domain.timing.opendays import BUILT_IN, DEFAULT, Calendar, CalendarDefinition
+from horae.domain.timing.opendays import BUILT_IN, DEFAULT, Calendar, CalendarDefinition, Day
 
 #: Calendars that are remembered with what was reckoned of their days.
 _REMEMBERED = 256
@@ -174,6 +174,21 @@ class Calendars:
         self, call: Call, calendar: str, definition: CalendarDefinition, *, if_match: int | None = None
     ) -> CalendarWritten:
         """Write the whole calendar; nothing is stored if it is so already. Raises `Invalid`, `VersionMismatch`."""
+        return await self._write(call, calendar, lambda _: definition, if_match)
+
+    @tracing.operation("calendar.set_days")
+    async def set_days(self, call: Call, calendar: str, days: tuple[Day, ...]) -> CalendarWritten:
+        """Write the days of its own in place of those it has; the rest stays as it is then. Raises `Invalid`."""
+        return await self._write(call, calendar, lambda old: old.model_copy(update={"days": days}), None)
+
+    async def _write(
+        self,
+        call: Call,
+        calendar: str,
+        written: Callable[[CalendarDefinition], CalendarDefinition],
+        if_match: int | None,
+    ) -> CalendarWritten:
+        """Store what `written` makes of the calendar as it is; made again if somebody changes it meanwhile."""
         stream = c.calendar_stream(call.tenant, calendar)
 
         async def attempt() -> Answer[c.State]:
@@ -181,6 +196,8 @@ class Calendars:
             repeat = find_repeat(call, "put", stream, events)
             if repeat is not None:
                 return _answer(stream, events[: repeat.version], replayed=True)
+            state = fold(events)
+            definition = written(state.definition if state is not None else CalendarDefinition())
             nameable = await self._nameable(call.tenant, calendar, definition)
             command = c.Set(
                 id=calendar,
@@ -190,7 +207,7 @@ class Calendars:
                 if_match=if_match,
                 request_digest=call.digest,
             )
-            bodies = c.decide(command, fold(events))
+            bodies = c.decide(command, state)
             if not bodies:
                 return _answer(stream, events)
             meta = meta_of(

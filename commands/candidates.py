@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Protocol
 from uuid import UUID
 
+from horae.commands.recipients import Person
 from horae.domain import occurrence as o
 from horae.domain import schedule as s
 from horae.domain import timing as t
@@ -67,6 +68,8 @@ class Candidate:
     context: t.Context
     #: What led to it: the last event of what is to fire, and the schedule's first. A trace may come with them.
     causes: tuple[Meta, ...] = ()
+    #: The recipient, if where the series goes on depends on their zone.
+    person: Person | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,18 +149,19 @@ def moves_series(body: Event) -> int | None:
 def candidate_of(
     row: Due,
     streams: dict[UUID, list[Recorded]],
-    zones: dict[UUID, str],
+    people: Mapping[UUID, Person],
     now: datetime,
     default_zone: str,
     calendars: KnownCalendars = NO_CALENDARS,
 ) -> Candidate | None:
-    """The row with what it stands on; None: it is out of date. `zones`: of recipients, by schedule."""
+    """The row with what it stands on; None: it is out of date. `people`: recipients who are followed, by schedule."""
     asked = streams.get(row.schedule)
     if not asked:
         return None
     schedule, history = fold_schedule(asked), streams.get(row.occurrence, [])
     state = fold(history)
-    zone = zones.get(schedule.id, row.zone)
+    person = people.get(schedule.id)
+    zone = row.zone if person is None else person.zone
     calendar = calendars.get((row.tenant, calendar_id(schedule.timing) or ""))
     context = schedule.context(now, default_zone=default_zone, recipient_zone=zone, calendar=calendar)
     causes = ((history or asked)[-1].meta, asked[0].meta)
@@ -172,7 +176,7 @@ def candidate_of(
         if row.schedule_version < version or any(under >= version for under in moved):
             return None
         at = named if named is not None and named.slot == row.slot else _at(row, schedule, context)
-        return Candidate(row, schedule, state, at, context, causes)
+        return Candidate(row, schedule, state, at, context, causes, person)
     if state is not None and state.wake_at is not None and state.wake_at > now and schedule.status is s.Status.ACTIVE:
         # The row is older than the last attempt, which has put off the next.
         return None

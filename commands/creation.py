@@ -15,7 +15,7 @@ from horae.commands.calendars import Resolver, fences
 from horae.commands.context import Answer, Call, digest_of, meta_of, mismatch, until_no_conflict
 from horae.commands.ports import NOTHING_EXPECTED, Clock, EventStore, Ids, Lane, Refs, StreamConflict
 from horae.commands.reading import answer_of, fold_schedule, load_schedule
-from horae.commands.recipients import Recipients
+from horae.commands.recipients import Person, Recipients
 from horae.domain import schedule as s
 from horae.domain import timing as t
 from horae.domain.channel import NO_KAFKA, Offered
@@ -94,22 +94,22 @@ class Creation:
         async def attempt() -> Answer[s.Schedule]:
             return await self._create_once(call, schedule, draft, cloned_from, lane)
 
-        # Only a calendar that is changed at the same time makes it begin again.
+        # Only a calendar or a recipient that is changed at the same time makes it begin again.
         return await until_no_conflict(attempt)
 
     async def _create_once(
         self, call: Call, schedule: UUID, draft: Draft, cloned_from: UUID | None, lane: Lane
     ) -> Answer[s.Schedule]:
         try:
-            context = await self._context(call.tenant, schedule, draft.recipient, draft.timing)
-            event = self._first_event(call, schedule, draft, context, cloned_from)
+            ground = await self._ground(call.tenant, schedule, draft.recipient, draft.timing)
+            event = self._first_event(call, schedule, draft, ground.context, cloned_from)
         except Invalid:
             # What was right once may be wrong by now (an instant has passed): a repeat still gets the first answer.
             repeat = await self._repeated(call, schedule)
             if repeat is None:
                 raise
             return repeat
-        return await self._store_new(call, event, fences(call.tenant, context.calendar), lane=lane)
+        return await self._store_new(call, event, ground.expects, lane=lane)
 
     def _first_event(
         self, call: Call, schedule: UUID, draft: Draft, context: t.Context, cloned_from: UUID | None = None
@@ -178,8 +178,8 @@ class Creation:
         return results
 
     async def _create_chunk(self, call: Call, items: Sequence[BulkItem]) -> list[BulkResult]:
-        zoned = {item.draft.recipient for item in items if needs_recipient_zone(item.draft.timing)}
-        zones = await self._recipients.zones(call.tenant, zoned)
+        asked_of = {item.draft.recipient for item in items if needs_recipient(item.draft.timing)}
+        people = await self._recipients.people(call.tenant, asked_of)
         calendars = await self._calendars.for_timings(call.tenant, [item.draft.timing for item in items])
         asked = [_Asked.of(call, item, self._ids) for item in items]
         keyed = [each.schedule for each in asked if each.call.idempotency_key is not None]
@@ -192,10 +192,12 @@ class Creation:
                 if each.schedule in known:
                     outcomes[place] = _repeat_of(each.call, each.schedule, known[each.schedule])
                 else:
-                    calendar = calendars.get(calendar_id(each.draft.timing) or "")
-                    context = self._context_in(each.schedule, zones.get(each.draft.recipient), calendar)
-                    expects |= fences(call.tenant, calendar)
-                    events[place] = self._first_event(each.call, each.schedule, each.draft, context)
+                    timing = each.draft.timing
+                    calendar = calendars.get(calendar_id(timing) or "")
+                    person = people[each.draft.recipient] if needs_recipient(timing) else None
+                    ground = self._ground_of(call.tenant, each.schedule, timing, person, calendar)
+                    events[place] = self._first_event(each.call, each.schedule, each.draft, ground.context)
+                    expects |= ground.expects
             except HoraeError as error:
                 outcomes[place] = error
         outcomes |= await self._store_chunk(asked, events, expects)
@@ -233,18 +235,35 @@ class Creation:
             return self._ids.new()
         return derived_id(call.tenant, operation, call.idempotency_key)
 
-    async def _context(self, tenant: str, schedule: UUID, recipient: str, timing: t.Timing) -> t.Context:
-        zone = await self._recipients.zone(tenant, recipient) if needs_recipient_zone(timing) else None
-        return self._context_in(schedule, zone, await self._calendars.for_timing(tenant, timing))
+    async def _ground(self, tenant: str, schedule: UUID, recipient: str, timing: t.Timing) -> Ground:
+        person = None
+        if needs_recipient(timing):
+            person = (await self._recipients.people(tenant, [recipient]))[recipient]
+        calendar = await self._calendars.for_timing(tenant, timing)
+        return self._ground_of(tenant, schedule, timing, person, calendar)
 
-    def _context_in(self, schedule: UUID, recipient_zone: str | None, calendar: Calendar | None = None) -> t.Context:
-        return t.Context(
+    def _ground_of(
+        self, tenant: str, schedule: UUID, timing: t.Timing, person: Person | None, calendar: Calendar | None
+    ) -> Ground:
+        context = t.Context(
             now=self._clock.now(),
             schedule_id=schedule,
             default_zone=self._default_zone,
-            recipient_zone=recipient_zone,
+            recipient_zone=None if person is None else person.zone,
             calendar=calendar,
+            recipient_locale=None if person is None else person.locale,
         )
+        # Who moves has planned anew what follows their zone: nothing may be planned by the old one unseen.
+        moves = person is not None and follows_recipient(timing)
+        return Ground(context, fences(tenant, calendar) | (person.fence if person is not None and moves else {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a timing is decided on, and what the append expects so that it is still so."""
+
+    context: t.Context
+    expects: Mapping[UUID, int]
 
 
 def _repeat_of(call: Call, schedule: UUID, events: Sequence[Recorded]) -> Answer[s.Schedule]:
@@ -254,11 +273,16 @@ def _repeat_of(call: Call, schedule: UUID, events: Sequence[Recorded]) -> Answer
     return answer
 
 
-def needs_recipient_zone(timing: t.Timing) -> bool:
-    """May the timing's meaning depend on where the recipient lives?"""
+def needs_recipient(timing: t.Timing) -> bool:
+    """May the timing's meaning depend on where the recipient lives, or on their language?"""
     if isinstance(timing, t.Now):
         return True
-    return timing.zone == "recipient"
+    return timing.zone == "recipient" or (isinstance(timing, t.Phrase) and timing.locale is None)
+
+
+def follows_recipient(timing: t.Timing) -> bool:
+    """Does it go on depending on it, so that it is planned anew when they move?"""
+    return isinstance(timing, t.Every | t.At) and needs_recipient(timing)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ from horae.commands.candidates import (
 )
 from horae.commands.context import Answer, Call, event_id_for, find_repeat, meta_of, until_no_conflict
 from horae.commands.ports import Clock, EventStore, Ids, StreamConflict
+from horae.commands.recipients import Person
 from horae.domain import occurrence as o
-from horae.domain import recipient as r
 from horae.domain import schedule as s
 from horae.domain.delivery import Failure
 from horae.domain.envelope import NewEvent, Recorded
@@ -99,12 +99,12 @@ class Occurrences:
         wanted = {row.schedule for row in rows}
         wanted |= {row.occurrence for row in rows if fresh or row.occurrence_version > 0}
         streams = await self._store.load_many(wanted)
-        zones = await self._recipient_zones(rows, streams)
+        people = await self._followed(rows, streams)
         kept = {(row.tenant, calendar_of(streams.get(row.schedule, []))) for row in rows}
         named = {(tenant, calendar) for tenant, calendar in kept if calendar is not None}
         calendars = await self._calendars.resolve(named) if named else NO_CALENDARS
         now = self._clock.now()
-        return [candidate_of(row, streams, zones, now, self._default_zone, calendars) for row in rows]
+        return [candidate_of(row, streams, people, now, self._default_zone, calendars) for row in rows]
 
     async def claim(
         self, candidate: Candidate, owner: int, rules: Sequence[Rule] = ()
@@ -123,8 +123,10 @@ class Occurrences:
                 candidate.due, candidate.state, bodies, Call(tenant=candidate.due.tenant, actor=_actor(owner))
             )
             expects = {candidate.schedule.id: candidate.schedule.version}
-            # A calendar that changes re-plans by where series stand: none may have moved on by the old one unseen.
+            # Calendars that change and recipients who move have series planned anew by where these stand: none may
+            # have moved on by what was before unseen.
             expects |= fences(candidate.due.tenant, candidate.context.calendar)
+            expects |= {} if candidate.person is None else candidate.person.fence
             try:
                 position = await insist(lambda e=events, x=expects: self._store.append(e, x))  # type: ignore[misc]
             except StreamConflict:
@@ -150,22 +152,18 @@ class Occurrences:
         command = overruled(candidate, at, rules)
         return bodies if command is None else o.decide(command, candidate.state)
 
-    async def _recipient_zones(self, rows: Sequence[Due], streams: dict[UUID, list[Recorded]]) -> dict[UUID, str]:
-        """The recipients' present zones by schedule, where the series' next slot depends on it."""
-        recipients: dict[UUID, list[UUID]] = {}
+    async def _followed(self, rows: Sequence[Due], streams: dict[UUID, list[Recorded]]) -> dict[UUID, Person]:
+        """The recipients as they are now by schedule, where the series' next slot depends on their zone."""
+        recipients: dict[UUID, UUID] = {}
         for row in rows:
             events = streams.get(row.schedule)
             asked = recipient_followed(events) if events else None
             if asked is not None:
-                recipients.setdefault(recipient_stream(row.tenant, asked), []).append(row.schedule)
+                recipients[row.schedule] = recipient_stream(row.tenant, asked)
         if not recipients:
             return {}
-        zones: dict[UUID, str] = {}
-        for stream, events in (await self._store.load_many(recipients)).items():
-            body = events[-1].body
-            if isinstance(body, r.RecipientSet) and body.personal.zone is not None:
-                zones.update(dict.fromkeys(recipients[stream], body.personal.zone))
-        return zones
+        loaded = await self._store.load_many(set(recipients.values()))
+        return {schedule: Person.of(stream, loaded.get(stream, ())) for schedule, stream in recipients.items()}
 
     # --- results --------------------------------------------------------------------------------------------------
 

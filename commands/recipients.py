@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -17,6 +18,37 @@ from horae.domain.ids import recipient_stream, shard_of
 from horae.domain.personal import METADATA_LIMIT, refuse_unstorable
 
 
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What planning asks of a recipient, as their stream has it at `version`; 0: nobody has set a profile."""
+
+    stream: UUID
+    version: int = 0
+    zone: str | None = None
+    locale: str | None = None
+
+    @classmethod
+    def of(cls, stream: UUID, events: Sequence[Recorded]) -> Person:
+        """The person of a recipient's stream."""
+        state = _fold(events)
+        if state is None:
+            return cls(stream)
+        return cls(stream, events[-1].version, state.profile.zone, state.profile.locale)
+
+    @property
+    def fence(self) -> dict[UUID, int]:
+        """What an append expects that was decided on this person's zone: that it is still theirs."""
+        return {self.stream: self.version}
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientWritten:
+    """A recipient after they were put. `look`: their schedules must be looked at, as their zone may be another."""
+
+    answer: Answer[r.Recipient]
+    look: bool
+
+
 class Recipients:
     """Commands on recipients; reads go through the log, so that they see every write that was answered."""
 
@@ -24,23 +56,29 @@ class Recipients:
         self._store, self._clock, self._ids, self._refs = store, clock, ids, refs
 
     @tracing.operation("recipient.put")
-    async def put(self, call: Call, profile: r.RecipientProfile) -> Answer[r.Recipient]:
-        """Set the whole profile; nothing is stored if it is so already. Raises `Invalid`."""
+    async def put(self, call: Call, profile: r.RecipientProfile) -> RecipientWritten:
+        """Set the whole profile; nothing is stored if it is so already. Raises `Invalid`.
+
+        Who asks for what is so already finishes what was broken off: there, too, schedules are to be looked at.
+        """
         _check(profile)
         stream = recipient_stream(call.tenant, profile.id)
 
-        async def attempt() -> Answer[r.Recipient]:
+        async def attempt() -> RecipientWritten:
             events = await self._store.scoped(call.tenant).load(stream)
             repeat = find_repeat(call, "put", stream, events)
             if repeat is not None:
-                return _answer(stream, events[: repeat.version], replayed=True)
+                return RecipientWritten(_answer(stream, events[: repeat.version], replayed=True), look=True)
             command = r.Put(recipient_ref=self._refs.recipient_ref(call.tenant, profile.id), profile=profile)
-            bodies = r.decide(command, _fold(events))
+            before = _fold(events)
+            bodies = r.decide(command, before)
             if not bodies:
-                return _answer(stream, events)
+                return RecipientWritten(_answer(stream, events), look=True)
             event = self._event(call, stream, len(events) + 1, bodies[0], self._clock.now())
             position = await self._store.append([event])
-            return _answer(stream, [*events, Recorded(stream, event.version, event.meta, event.body, position)])
+            stored = Recorded(stream, event.version, event.meta, event.body, position)
+            look = profile.zone != (before.profile.zone if before is not None else None)
+            return RecipientWritten(_answer(stream, [*events, stored]), look)
 
         return await until_no_conflict(attempt)
 
@@ -54,16 +92,15 @@ class Recipients:
 
     async def zone(self, tenant: str, recipient: str) -> str | None:
         """The zone that the recipient prefers; None if none is known."""
-        return (await self.zones(tenant, [recipient])).get(recipient)
+        return (await self.people(tenant, [recipient]))[recipient].zone
 
-    async def zones(self, tenant: str, recipients: Collection[str]) -> dict[str, str]:
-        """The zones of those recipients of whom one is known; one query."""
-        streams = {recipient_stream(tenant, recipient): recipient for recipient in recipients}
+    async def people(self, tenant: str, recipients: Collection[str]) -> dict[str, Person]:
+        """All of those recipients, also of whom nothing is known; one query."""
+        streams = {recipient: recipient_stream(tenant, recipient) for recipient in recipients}
         if not streams:
             return {}
-        loaded = await self._store.scoped(tenant).load_many(streams)
-        states = {streams[stream]: _fold(events) for stream, events in loaded.items()}
-        return {name: s.profile.zone for name, s in states.items() if s is not None and s.profile.zone is not None}
+        loaded = await self._store.scoped(tenant).load_many(streams.values())
+        return {name: Person.of(stream, loaded.get(stream, ())) for name, stream in streams.items()}
 
     def _event(self, call: Call, stream: UUID, version: int, body: r.RecipientSet, now: datetime) -> NewEvent:
         meta = meta_of(

@@ -14,7 +14,6 @@ from typing import Literal
 from uuid import UUID
 
 from horae.commands import tracing
-from horae.commands.calendars import fences
 from horae.commands.context import Answer, Call, event_id_for, find_repeat, meta_of, until_no_conflict
 from horae.commands.creation import DEFAULT_RETRY, Creation
 from horae.commands.ports import NOTHING_EXPECTED, Clock, EventStore, Ids, OpenOccurrences, Refs, SeriesPointers
@@ -75,9 +74,10 @@ class Schedules(Creation, ScheduleHistory):
 
         async def decider(state: s.Schedule, context: t.Context) -> Decision:
             current, expects = s.NOT_READ, NOTHING_EXPECTED
-            then = context
+            then, ground = context, None
             if patch.timing is not None:
-                then = replace(context, calendar=await self._calendars.for_timing(call.tenant, patch.timing))
+                ground = await self._ground(call.tenant, schedule, state.personal.recipient, patch.timing)
+                then = replace(ground.context, exceptions=context.exceptions)
             moves = patch.timing is not None and s.moves(patch.timing, state, then)
             if moves or not state.recurring:
                 current, expects = await self._stand(call, state, context)
@@ -85,7 +85,7 @@ class Schedules(Creation, ScheduleHistory):
                 changes=changes, context=then, current=current, if_match=if_match, request_digest=call.digest
             )
             # A change of the content is fenced by the schedule's own head, which every claim expects.
-            return command, {**expects, **fences(call.tenant, then.calendar)} if moves else NOTHING_EXPECTED
+            return command, {**expects, **(ground.expects if ground is not None else {})} if moves else NOTHING_EXPECTED
 
         answer = await self._ask(call, "change", schedule, decider, dry_run=dry_run)
         return answer if dry_run else await self._with_claimed(call, answer)
@@ -195,7 +195,8 @@ class Schedules(Creation, ScheduleHistory):
                 version = repeat.body.version if isinstance(repeat.body, RequestAnswered) else repeat.version
                 return answer_of(schedule, events[:version], replayed=True)
             state = fold_schedule(schedule, events)
-            context = await self._context(call.tenant, schedule, state.personal.recipient, state.timing)
+            ground = await self._ground(call.tenant, schedule, state.personal.recipient, state.timing)
+            context = ground.context
             command, expects = await decider(state, replace(context, exceptions=state.exceptions))
             bodies = s.decide(command, state)
             new = self._events(call, operation, state, bodies, context.now)
@@ -204,7 +205,7 @@ class Schedules(Creation, ScheduleHistory):
                     await self._note(call, operation, note, state, context.now)
                 return await self._with_next(call, answer_of(schedule, events))
             # The same request at the same time may find that there is nothing to be done: one of the two is the first.
-            stands = {**fences(call.tenant, context.calendar), **expects}
+            stands = {**ground.expects, **expects}
             if note is not None:
                 stands[note] = 0
             position = events[-1].position if dry_run else await self._store.append(new, stands)
@@ -278,8 +279,8 @@ class Schedules(Creation, ScheduleHistory):
         if state.recurring:
             return answer
         try:
-            context = await self._context(call.tenant, answer.id, state.personal.recipient, state.timing)
-            outcome = await outcome_of_one_off(self._store.scoped(call.tenant), state, context)
+            ground = await self._ground(call.tenant, answer.id, state.personal.recipient, state.timing)
+            outcome = await outcome_of_one_off(self._store.scoped(call.tenant), state, ground.context)
         except Unavailable:
             # It is stored all the same; an error now would say otherwise.
             return answer

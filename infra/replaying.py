@@ -23,9 +23,9 @@ from horae.commands.candidates import (
     candidate_of,
     recipient_followed,
 )
+from horae.commands.recipients import Person
 from horae.domain import calendar as c
 from horae.domain import occurrence as o
-from horae.domain import recipient as r
 from horae.domain.envelope import Event, Recorded
 from horae.domain.errors import Invalid
 from horae.domain.ids import recipient_stream
@@ -138,8 +138,8 @@ class Replay:
             return
         now = event.meta.recorded_at
         streams = {asked[0].stream: asked, event.stream: history}
-        zones, calendars = self._zones(asked, event.meta.tenant), self._kept_to(asked, event.meta.tenant)
-        candidate = candidate_of(row, streams, zones, now, self.default_zone, calendars)
+        people, calendars = self._followed(asked, event.meta.tenant), self._kept_to(asked, event.meta.tenant)
+        candidate = candidate_of(row, streams, people, now, self.default_zone, calendars)
         if candidate is None or candidate.at is None:
             self._find(event, "today's planning calls the due row out of date")
             return
@@ -159,12 +159,12 @@ class Replay:
         row = standing.due()
         return row if row is not None and row.occurrence == occurrence else None
 
-    def _zones(self, asked: list[Recorded], tenant: str) -> dict[UUID, str]:
+    def _followed(self, asked: list[Recorded], tenant: str) -> dict[UUID, Person]:
         followed = recipient_followed(asked)
-        profile = self._streams.get(recipient_stream(tenant, followed), []) if followed is not None else []
-        body = profile[-1].body if profile else None
-        zone = body.personal.zone if isinstance(body, r.RecipientSet) else None
-        return {} if zone is None else {asked[0].stream: zone}
+        if followed is None:
+            return {}
+        stream = recipient_stream(tenant, followed)
+        return {asked[0].stream: Person.of(stream, self._streams.get(stream, []))}
 
     def _kept_to(self, asked: list[Recorded], tenant: str) -> KnownCalendars:
         named = calendar_of(asked)

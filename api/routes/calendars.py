@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, date, datetime, timedelta
 
 from fastapi import APIRouter, Request, Response
@@ -29,7 +30,7 @@ from horae.api.replanning import replan
 from horae.api.views import call_of, etag, respond
 from horae.commands.calendars import CalendarWritten
 from horae.commands.context import Call
-from horae.domain.errors import Invalid, NotFound
+from horae.domain.errors import Invalid
 from horae.domain.key import Scope
 from horae.domain.timing import publicdays
 from horae.domain.timing.daysfile import read_days
@@ -132,13 +133,16 @@ async def import_days(request: Request, calendar_id: str) -> Response:
         raise Invalid("The file is not UTF-8.", field="body", hint="Save it as UTF-8.") from None
     year = services.clock.now().year
     first, last = asked.from_year or year, asked.to_year or max(asked.from_year or year, year + _IMPORT_YEARS)
-    imported = read_days(text, date(first, 1, 1), date(last, 12, 31))
-    try:
-        definition = (await services.calendars.get(caller.tenant, named)).state.definition
-    except NotFound:
-        definition = CalendarDefinition()
+    if last < first:
+        raise Invalid(
+            f"The last year is before the first, {first}.",
+            field="to_year",
+            value=last,
+            hint="Give `from_year` as well, or a later year.",
+        )
+    imported = await asyncio.to_thread(read_days, text, date(first, 1, 1), date(last, 12, 31))
     call = call_of(request, caller, text)
-    written = await services.calendars.put(call, named, definition.model_copy(update={"days": tuple(imported.days)}))
+    written = await services.calendars.set_days(call, named, tuple(imported.days))
     return await _written(request, call, written, [f"{name}: {why}" for name, why in imported.passed_over])
 
 
@@ -208,13 +212,9 @@ async def check_open(request: Request, calendar_id: str) -> Response:
 
 
 def _local(at: datetime, zone: str) -> datetime:
-    if at.tzinfo is None:
-        local = at
-    else:
-        local, _ = to_local(at.astimezone(UTC).replace(tzinfo=None), zone)
-    if not 1971 <= local.year <= 2198:
+    if not 1971 <= at.year <= 2198:
         raise Invalid("The year is outside 1971 to 2198.", field="at", value=at.isoformat())
-    return local
+    return at if at.tzinfo is None else to_local(at.astimezone(UTC).replace(tzinfo=None), zone)[0]
 
 
 def _named(calendar_id: str) -> str:
@@ -230,6 +230,8 @@ def _named(calendar_id: str) -> str:
 
 
 def _holidays(request: Request, calendar: Calendar, source: str, year: int | None, on: date | None) -> Response:
+    if on is not None and not 1970 <= on.year <= 2199:
+        raise Invalid("The year is outside 1970 to 2199.", field="on", value=on.isoformat())
     wanted = year if year is not None else services_of(request).clock.now().year
     begin = on or date(wanted, 1, 1)
     days = [begin + timedelta(days=n) for n in range(1 if on else (date(wanted, 12, 31) - begin).days + 1)]

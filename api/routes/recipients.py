@@ -73,17 +73,19 @@ def _shown(answer: Answer[Recipient]) -> RecipientShown:
     ),
 )
 async def put_recipient(request: Request, recipient_id: str) -> Response:
-    """The whole profile; it need not exist before. If the zone changes, schedules that follow it are planned anew."""
+    """The whole profile; it need not exist before. If the zone changes, schedules that follow it are planned anew.
+
+    Should that be broken off, the same request again finishes it.
+    """
     caller = caller_of(request, Scope.WRITE)
     body, plain = await read_model(request, RecipientBody)
     profile = RecipientProfile(
         id=_checked(recipient_id), zone=body.zone, locale=body.locale, attributes=body.attributes
     )
     services, call = services_of(request), call_of(request, caller, plain)
-    before = await services.recipients.zone(caller.tenant, profile.id)
-    answer = await services.recipients.put(call, profile)
-    shown = _shown(answer)
-    if answer.state.profile.zone != before:
+    written = await services.recipients.put(call, profile)
+    answer, shown = written.answer, _shown(written.answer)
+    if written.look:
         shown = shown.model_copy(update={"replanned": await _replanned(request, caller, call, answer)})
     return respond(shown, headers=etag(answer.version))
 

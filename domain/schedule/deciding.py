@@ -276,7 +276,7 @@ def _unskip(command: Unskip, state: Schedule) -> list[ScheduleEvent]:
 
 def _replan(command: Replan, state: Schedule) -> list[ScheduleEvent]:
     """A slot that is due already stays: it is being claimed. Slots that were dealt with are passed over if they come
-    again, so that the series may simply be read anew from now.
+    again; one that the change puts into the past is late, which is judged when it is claimed, as any that is late.
     """
     current, context = command.current.next, replace(command.context, exceptions=state.exceptions)
     if current is not None and not state.recurring:
@@ -284,7 +284,7 @@ def _replan(command: Replan, state: Schedule) -> list[ScheduleEvent]:
         current = state.next
     if state.status is not Status.ACTIVE or current is None or current.due_at <= context.now:
         return []
-    next_ = t.after(state.timing, context.now, context) if state.recurring else one_off_slot(state, context)
+    next_ = t.anew(state.timing, current, context) if state.recurring else one_off_slot(state, context)
     if next_ is not None and (next_.slot, next_.due_at) == (current.slot, current.due_at):
         return []
     return [ScheduleReplanned(cause=command.cause, detail=command.detail, before=current, next=next_)]

@@ -11,6 +11,7 @@ from horae.domain.timing.describe import describe
 from horae.domain.timing.durations import CalendarDuration, Duration, Span, format_duration, parse_duration, parse_span
 from horae.domain.timing.planning import (
     after,
+    anew,
     find,
     first,
     following,
@@ -61,6 +62,7 @@ __all__ = [
     "Span",
     "Timing",
     "after",
+    "anew",
     "describe",
     "find",
     "first",

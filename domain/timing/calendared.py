@@ -8,14 +8,12 @@ at which slots go out, gathered by the day on which that is. Instants are naive 
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 
-from horae.domain import errors
-from horae.domain.timing import cron, ruleset
-from horae.domain.timing.opendays import DEFAULT, REACH_DAYS, BusinessDay, Calendar, OnCalendar
+from horae.domain.timing.businessdays import BusinessDays
+from horae.domain.timing.opendays import DEFAULT, REACH_DAYS, Calendar, OnCalendar
 from horae.domain.timing.series import Found, Series, Source, WallSource, series_of
 from horae.domain.timing.values import Every, Interval, Reason
 from horae.domain.timing.walker import SEARCH_YEARS
@@ -31,8 +29,6 @@ _MOST_CLOSED = 1_500
 _MOST_UNMOVABLE = 50
 #: So many removed slots are listed beside a preview.
 _MOST_REMOVED = 1_000
-#: Rules with more times a day are not moved: each step gathers all that meet on a day.
-_MOST_MOVED_A_DAY = 96
 #: Days of which a series remembers what goes out on them.
 _REMEMBERED_DAYS = 8
 #: Days of which a series remembers whether anything is open.
@@ -46,39 +42,6 @@ class Moved(Found):
     why: Reason | None = None
 
 
-class BusinessDays:
-    """The nth business day of each month, as a rule (`walker.Rule`)."""
-
-    __slots__ = ("_asked", "_at", "_calendar")
-
-    def __init__(self, asked: BusinessDay, calendar: Calendar) -> None:
-        self._asked, self._calendar = asked, calendar
-        self._at = timedelta(hours=int(asked.at[:2]), minutes=int(asked.at[3:]))
-
-    def next(self, local: datetime) -> datetime | None:
-        """The first such time after `local`; None: there is none within reach."""
-        year, month = local.year, local.month
-        for _ in range(SEARCH_YEARS * 12):
-            if year > 2200:
-                return None
-            if not self._asked.months or month in self._asked.months:
-                found = self._of(year, month)
-                if found is not None and found > local:
-                    return found
-            year, month = (year + 1, 1) if month == 12 else (year, month + 1)
-        return None
-
-    def _of(self, year: int, month: int) -> datetime | None:
-        first = date(year, month, 1)
-        following = date(year + 1, 1, 1) if month == 12 else date(year, month + 1, 1)
-        days = (first + timedelta(days=n) for n in range((following - first).days))
-        worked = [day for day in days if self._calendar.business_day(day)]
-        nth = self._asked.nth
-        if not 1 <= abs(nth) <= len(worked):
-            return None
-        return datetime.combine(worked[nth - 1 if nth > 0 else nth], time()) + self._at
-
-
 class CalendarSeries:
     """A series between its own bounds, which are those of the slots, with every slot where its calendar has it."""
 
@@ -89,7 +52,7 @@ class CalendarSeries:
         self._drops = kept.move == "drop"
         self._groups: dict[date, list[Found]] = {}
         self._open: dict[date, bool] = {}
-        self._near: dict[date, date | None] = {}
+        self._near: dict[tuple[date, int], date | None] = {}
 
     # --- what planning asks -------------------------------------------------------------------------------------
 
@@ -164,26 +127,26 @@ class CalendarSeries:
             return calendar.next_open(local)
         if hours and not forward and local >= hours[0][0]:
             return calendar.last_open(local)
-        day = self._nearest(local.date(), _ONE_DAY if forward else -_ONE_DAY)
+        day = self._nearest(local.date(), 1 if forward else -1)
         if day is None or not by_hours:
             return None if day is None else datetime.combine(day, local.time())
         if forward:
             return calendar.next_open(datetime.combine(day, time()))
         return calendar.last_open(datetime.combine(day, time(23, 59)))
 
-    def _nearest(self, day: date, step: timedelta) -> date | None:
-        """The next day on which anything is open; None: none is within reach. Each stretch is walked once."""
-        if day not in self._near:
+    def _nearest(self, day: date, step: int) -> date | None:
+        """The next day (the one before, by -1) with anything open; None: none within reach. Walks a stretch once."""
+        if (day, step) not in self._near:
             if len(self._near) >= _REMEMBERED_OPEN:
                 self._near.clear()
-            ahead = [day]
-            while len(ahead) < REACH_DAYS and not self._open_sometime(ahead[-1] + step):
-                ahead.append(ahead[-1] + step)
+            ahead, further = [day], timedelta(days=step)
+            while len(ahead) < REACH_DAYS and not self._open_sometime(ahead[-1] + further):
+                ahead.append(ahead[-1] + further)
             if len(ahead) == REACH_DAYS:
-                self._near[day] = None
+                self._near[day, step] = None
             else:
-                self._near |= dict.fromkeys(ahead, ahead[-1] + step)
-        return self._near[day]
+                self._near |= {(each, step): ahead[-1] + further for each in ahead}
+        return self._near[day, step]
 
     def _removal(self, local: datetime, why: str) -> Reason:
         shown = f"{local:%Y-%m-%d %H:%M} is {why} by the calendar {self._calendar.id}"
@@ -206,16 +169,20 @@ class CalendarSeries:
                 return None
             if self.closed(found.local) is None:
                 return found
-            at = max(found.due, self._reopening(found.local) - _TICK)
+            reopening = self._reopening(found.local)
+            if reopening is None:
+                return None
+            at = max(found.due, reopening - _TICK)
         return None
 
-    def _reopening(self, local: datetime) -> datetime:
-        """An instant up to which everything is closed from a closed local time on, so that the walk need not look."""
-        if self._kept.business_hours_only:
+    def _reopening(self, local: datetime) -> datetime | None:
+        """An instant up to which everything is closed from a closed local time on; None: from there on for ever."""
+        if self._open_sometime(local.date()):
             there = self._target(local)
         else:
-            there = datetime.combine(local.date() + _ONE_DAY, time())
-        return to_utc(there if there is not None else local, 0, self._zone)
+            opening = self._opening(local.date())
+            there = None if opening is None else datetime.combine(opening, time())
+        return None if there is None else to_utc(there, 0, self._zone)
 
     # --- moving -------------------------------------------------------------------------------------------------
 
@@ -234,10 +201,27 @@ class CalendarSeries:
             for _ in range(_MOST_UNMOVABLE):
                 if coming is None or (there := self._day_of(coming)) is not None:
                     break
-                coming = self._base.later(coming.due)
+                coming = self._within_reach(coming)
             if coming is None or coming.due > limit or there is None:
                 return None
             day = max(there, day + _ONE_DAY)
+
+    def _within_reach(self, found: Found) -> Found | None:
+        """The first slot after one that cannot be moved for which there may be an open day."""
+        opening = self._opening(found.local.date())
+        if opening is None:
+            return None
+        if self._kept.move != "back":
+            opening -= timedelta(days=REACH_DAYS - 1)
+        return self._base.later(max(found.due, self._midnight(opening) - _TICK))
+
+    def _opening(self, day: date) -> date | None:
+        """The first day after a closed one on which anything is open, however far; None: there is none."""
+        near, last = self._nearest(day, 1), self._calendar.last_dated
+        while near is None and last is not None and day < last:  # only what is closed by date opens again so late
+            day = min(day + timedelta(days=REACH_DAYS - 1), last)
+            near = self._nearest(day, 1)
+        return near
 
     def _day_of(self, found: Found) -> date | None:
         """The day on which a slot goes out."""
@@ -353,48 +337,3 @@ def calendar_id(timing: object) -> str | None:
     if timing.calendar is not None:
         return timing.calendar.id
     return DEFAULT if timing.business_day is not None else None
-
-
-def check_calendar(every: Every, *, follows_clock: bool) -> None:
-    """Refuse a calendar that closes nothing, or that would move what follows the clock. Raises `errors.Invalid`."""
-    if every.business_day is not None:
-        if every.business_day.nth == 0:
-            raise errors.Invalid("Months have no day 0.", field="timing.business_day.nth", value=0, hint="1 or -1.")
-        if every.business_day.at == "24:00":
-            raise errors.Invalid("A day's last minute is 23:59.", field="timing.business_day.at", value="24:00")
-    kept = every.calendar
-    if kept is None:
-        return
-    if not kept.restricts and every.business_day is None:
-        raise errors.Invalid(
-            "The calendar closes nothing.",
-            field="timing.calendar",
-            value=kept.id,
-            hint="Set business_hours_only, skip_weekends or skip_holidays, or drop `calendar`.",
-        )
-    if not follows_clock and kept.move != "drop" and _times_a_day(every) > _MOST_MOVED_A_DAY:
-        raise errors.Invalid(
-            f"A rule with more than {_MOST_MOVED_A_DAY} times a day is not moved.",
-            field="timing.calendar.move",
-            value=kept.move or "forward",
-            hint='Say "drop": what falls on a closed day or hour is not sent. Or send less often.',
-        )
-    if follows_clock and kept.move not in (None, "drop"):
-        raise errors.Invalid(
-            "This rule follows the running clock, so nothing of it is moved.",
-            field="timing.calendar.move",
-            value=kept.move,
-            hint='Say "drop": what falls on a closed day or hour is not sent.',
-        )
-
-
-def _times_a_day(every: Every) -> int:
-    """At most so many slots has a day by the rule."""
-    if every.cron is not None:
-        return cron.parse(every.cron).times.size
-    if every.rrule is None:
-        return 1
-    given = ruleset.parse(every.rrule)
-    times = sum(max(len(r.by_hour), 1) * max(len(r.by_minute), 1) * max(len(r.by_second), 1) for r in given.rules)
-    days = Counter(one.value.date() if isinstance(one.value, datetime) else one.value for one in given.dates)
-    return times + max(days.values(), default=0)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date, datetime, timedelta
 
 from horae.domain import errors
 from horae.domain.timing import cron, rrule, ruleset
-from horae.domain.timing.calendared import BusinessDays, CalendarSeries, calendar_id, check_calendar, series_on
+from horae.domain.timing.businessdays import BusinessDays
+from horae.domain.timing.calendared import CalendarSeries, calendar_id, series_on
 from horae.domain.timing.describe import describe
 from horae.domain.timing.opendays import BUILT_IN, Calendar
 from horae.domain.timing.series import follows_clock, rule_of, start_of
 from horae.domain.timing.values import At, Every
+from horae.domain.timing.walker import Rule
 from horae.domain.timing.zones import RECIPIENT, check_zone
 
 _MAX_JITTER = timedelta(days=1)
+#: Rules with more times a day are not moved: each step gathers all that meet on a day.
+_MOST_MOVED_A_DAY = 96
 _EVERY_EXAMPLE = 'For example {"kind": "every", "cron": "0 9 * * MON-FRI", "zone": "Europe/Berlin"}.'
 
 
@@ -62,7 +67,7 @@ def check_rule(every: Every) -> None:
         single = lines.single
         if single is not None:
             _check_rrule_bounds(every, single)
-    check_calendar(every, follows_clock=follows_clock(every))
+    _check_calendar(every, follows_clock=follows_clock(every))
     if follows_clock(every):
         for name in ("gap", "overlap"):
             if getattr(every, name) is not None:
@@ -104,7 +109,7 @@ def check_matches(every: Every, calendar: Calendar | None = None) -> None:
     _check_leaves(every, calendar or BUILT_IN)
     if every.interval is not None or every.business_day is not None:
         return
-    if rule_of(every, "UTC").next(start_of(every) - timedelta(seconds=1)) is None:
+    if _without_ends(every).next(start_of(every) - timedelta(seconds=1)) is None:
         field, value = ("cron", every.cron) if every.cron is not None else ("rrule", every.rrule)
         raise errors.Invalid(
             f"{value!r} never matches: it names no date within fifty years.",
@@ -112,6 +117,13 @@ def check_matches(every: Every, calendar: Calendar | None = None) -> None:
             value=value,
             hint='The last day of every month is "0 9 L * *" in cron, "FREQ=MONTHLY;BYMONTHDAY=-1" as a rule.',
         )
+
+
+def _without_ends(every: Every) -> Rule:
+    """Its local times, each UNTIL left aside: what that leaves is judged later, in the timing's own zone."""
+    if every.rrule is None:
+        return rule_of(every, "UTC")
+    return ruleset.walk(ruleset.endless(ruleset.parse(every.rrule)), start_of(every), "UTC")
 
 
 def _check_leaves(every: Every, calendar: Calendar) -> None:
@@ -154,6 +166,51 @@ def nothing_left(every: Every, now: datetime) -> errors.Invalid:
         value=value,
         hint="Move the end, raise the count or start later.",
     )
+
+
+def _check_calendar(every: Every, *, follows_clock: bool) -> None:
+    """Refuse a calendar that closes nothing, or that would move what follows the clock. Raises `errors.Invalid`."""
+    if every.business_day is not None:
+        if every.business_day.nth == 0:
+            raise errors.Invalid("Months have no day 0.", field="timing.business_day.nth", value=0, hint="1 or -1.")
+        if every.business_day.at == "24:00":
+            raise errors.Invalid("A day's last minute is 23:59.", field="timing.business_day.at", value="24:00")
+    kept = every.calendar
+    if kept is None:
+        return
+    if not kept.restricts and every.business_day is None:
+        raise errors.Invalid(
+            "The calendar closes nothing.",
+            field="timing.calendar",
+            value=kept.id,
+            hint="Set business_hours_only, skip_weekends or skip_holidays, or drop `calendar`.",
+        )
+    if not follows_clock and kept.move != "drop" and _times_a_day(every) > _MOST_MOVED_A_DAY:
+        raise errors.Invalid(
+            f"A rule with more than {_MOST_MOVED_A_DAY} times a day is not moved.",
+            field="timing.calendar.move",
+            value=kept.move or "forward",
+            hint='Say "drop": what falls on a closed day or hour is not sent. Or send less often.',
+        )
+    if follows_clock and kept.move not in (None, "drop"):
+        raise errors.Invalid(
+            "This rule follows the running clock, so nothing of it is moved.",
+            field="timing.calendar.move",
+            value=kept.move,
+            hint='Say "drop": what falls on a closed day or hour is not sent.',
+        )
+
+
+def _times_a_day(every: Every) -> int:
+    """At most so many slots has a day by the rule."""
+    if every.cron is not None:
+        return cron.parse(every.cron).times.size
+    if every.rrule is None:
+        return 1
+    given = ruleset.parse(every.rrule)
+    times = sum(max(len(r.by_hour), 1) * max(len(r.by_minute), 1) * max(len(r.by_second), 1) for r in given.rules)
+    days = Counter(one.value.date() if isinstance(one.value, datetime) else one.value for one in given.dates)
+    return times + max(days.values(), default=0)
 
 
 def _check_rrule_bounds(every: Every, rule: rrule.Recurrence) -> None:

@@ -61,9 +61,10 @@ def settle(timing: Once, ctx: Context, zone: str, source: ZoneSource) -> Once:
         case In():
             return timing.model_copy(update={"resolved": _moment(_add(now, timing.delay, zone), zone, source)})
         case Phrase():
-            local, fold = understand(timing.text, timing.locale, now, zone)
+            locale = timing.locale or ctx.recipient_locale or "en"
+            local, fold = understand(timing.text, locale, now, zone)
             there = _moment(to_utc(local, fold, zone), zone, source)
-            return timing.model_copy(update={"understood": there})
+            return timing.model_copy(update={"understood": there, "locale": locale})
         case At():
             return timing
         case _:

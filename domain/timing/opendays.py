@@ -143,6 +143,15 @@ class Calendar:
                 ahead += (*calendar.plus, *calendar.minus)
         return found
 
+    @cached_property
+    def last_dated(self) -> date | None:
+        """The last day of one's own that does not come every year, here or in a calendar that it names.
+
+        Behind it one year is as the next: what is closed for longer than a year then stays so.
+        """
+        days = (day for part in self.family.values() for day in part.definition.days if not day.yearly)
+        return max((day.until or day.date for day in days), default=None)
+
     def holiday(self, day: date) -> str | None:
         """The name of the holiday on that day; None: it is none. A day of one's own comes first."""
         own = self._own_day(day)

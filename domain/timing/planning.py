@@ -42,6 +42,7 @@ from dataclasses import replace
 
 __all__ = [
     "after",
+    "anew",
     "find",
     "first",
     "following",
@@ -135,6 +136,31 @@ def after(timing: Timing, instant: datetime, ctx: Context) -> Next | None:
         once = _once(timing, ctx)
         return once if once is not None and once.due_at > instant else None
     return next((slot for slot in _coming(timing, instant, ctx)), None)
+
+
+def anew(timing: Timing, current: Next, ctx: Context) -> Next | None:
+    """Where a series stands now that its zone or its calendar has changed; `current` is where it stood before.
+
+    The first slot that is due after `ctx.now`, or that the series had not come to yet (its local time is not before
+    `current`'s): so what the change has put into the past is not lost. Rules that follow the clock lose nothing by it.
+    """
+    if not isinstance(timing, Every) or follows_clock(timing):
+        return after(timing, ctx.now, ctx)
+    zone, source = zone_of(timing, ctx)
+    series = series_on(timing, zone, ctx.calendar or BUILT_IN)
+    own = series.source.nominal(current.slot.local, current.slot.fold)
+    if own <= series.begin and not (isinstance(series, CalendarSeries) and series.closed(current.slot.local)):
+        # The zone has put it before the moment of acceptance; what was promised stays a slot all the same.
+        return _plan(timing, Found(current.slot.local, current.slot.fold, own), current.number, ctx, zone, source)
+    # Calendars turn the order of slots round, but only within the day on which these go out.
+    behind = min(own - timedelta(days=2), moments.utc(ctx.now) - (timing.jitter or _NO_TIME))
+    for found, number in _walk(series, behind):
+        if _is_exception(found, ctx):
+            continue
+        planned = _plan(timing, found, number, ctx, zone, source)
+        if planned.due_at > ctx.now or found.local >= current.slot.local:
+            return planned
+    return None
 
 
 def find(timing: Timing, slot: Slot, ctx: Context) -> Next | None:

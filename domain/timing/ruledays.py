@@ -82,6 +82,20 @@ class RuleDays:
             return [d for d in week if d.day in self.days(d.year, d.month)]
         return [day]
 
+    @property
+    def most(self) -> int:
+        """No period has more named days than this: what BYSETPOS can reach at all."""
+        yearly, months = self.frequency == YEARLY, len(self._months) or 12
+        bounds = [{YEARLY: min(366, 31 * months), MONTHLY: 31, WEEKLY: 7}.get(self.frequency, 1)]
+        if self._weekdays or self._nth:
+            each = {YEARLY: 53, MONTHLY: 5}.get(self.frequency, 1)
+            bounds.append(each * len(self._weekdays) + (months if yearly else 1) * len(self._nth))
+        if self._month_days:
+            bounds.append((months if yearly else 1) * len(self._month_days))
+        if self._year_days and yearly:
+            bounds.append(len(self._year_days))
+        return min(bounds)
+
     def _in_phase(self, day: date) -> bool:
         return self.interval == 1 or _period_index(self.frequency, self.week_start, day) % self.interval == self.phase
 
@@ -119,9 +133,12 @@ class SetWalk:
 
     def __init__(self, days: RuleDays, times: Times, positions: Numbers) -> None:
         self._days, self._times, self._positions = days, times, positions
+        self._reachable = min(abs(position) for position in positions) <= days.most * times.size
 
     def next(self, local: datetime) -> datetime | None:
-        """See `walker.Rule.next`."""
+        """See `walker.Rule.next`. Positions behind the last time of the longest period are not looked for."""
+        if not self._reachable:
+            return None
         day: date | None = _first_of_period(self._days, local.date())
         last = local.year + SEARCH_YEARS
         while day is not None and (day := next_day(self._days, day)) is not None and day.year <= last:

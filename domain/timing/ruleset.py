@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 from horae.domain import errors
 from horae.domain.timing import rrule
 from horae.domain.timing.rrule import Recurrence
-from horae.domain.timing.values import FIRST_YEAR, LAST_YEAR
+from horae.domain.timing.values import FIRST_YEAR, LAST_YEAR, MAX_COUNT
 from horae.domain.timing.walker import Rule
 from horae.domain.timing.zonedata import of_zone_data
 from horae.domain.timing.zones import to_local, to_utc, zone_names
 
 MAX_DATES = 1000
+MAX_RULES = 64  # every slot looks at each of them
 _LINE = re.compile(r"(RRULE|RDATE|EXDATE|EXRULE|DTSTART)((?:;[A-Z0-9-]+=[^:;]+)*):(.*)", re.IGNORECASE)
 _DATE = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z)?)?")
 _FOLD = re.compile(r"\r?\n[ \t]")  # §3.1: a line that begins with a blank goes on with the one before
@@ -77,10 +79,25 @@ def parse(text: str, field: str = "timing.rrule") -> RuleSet:
 
 def check(given: RuleSet, text: str, field: str = "timing.rrule") -> None:
     """Refuse what no new timing may say, though lines accepted earlier are read. Raises `errors.Invalid`."""
+    counts = sum(rule.count or 0 for rule in given.rules)
+    if len(given.rules) > MAX_RULES or counts > MAX_COUNT:
+        lines = f"it has {len(given.rules)} RRULE lines, at most {MAX_RULES} are read"
+        counted = f"its COUNTs come to {counts}, together they may be {MAX_COUNT}"
+        raise errors.Invalid(
+            f"{text!r} is not a recurrence set: {lines if len(given.rules) > MAX_RULES else counted}.",
+            field=field,
+            value=text,
+            hint="Say it by fewer rules, end them by UNTIL, or create several schedules.",
+        )
     for one in (*given.dates, *given.excluded):
         if not one.in_range:
             problem = f"{one.value.isoformat()} is outside the years {FIRST_YEAR} to {LAST_YEAR}"
             raise errors.Invalid(f"{text!r} is not a recurrence set: {problem}.", field=field, value=text, hint=_HINT)
+
+
+def endless(given: RuleSet) -> RuleSet:
+    """The same without the UNTIL of its rules: does it name any date at all?"""
+    return replace(given, rules=tuple(replace(rule, until=None) for rule in given.rules))
 
 
 @of_zone_data
@@ -90,19 +107,40 @@ def walk(given: RuleSet, start: datetime, zone: str) -> Rule:
     single = given.single
     if single is not None:
         return rrule.walk(single, start)
-    parts = [_Ended.of(rule, start, zone) for rule in given.rules]
+    parts: list[Rule] = [_Ended.of(rule, start, zone) for rule in given.rules]
+    untils = [_instant(rule.until) for rule in given.rules]
     dates = sorted({_local(one, start, zone) for one in given.dates if one.in_range})
     excluded = [one for one in given.excluded if one.in_range]
     days = frozenset(one.value for one in excluded if not isinstance(one.value, datetime))
     times = frozenset(_local(one, start, zone) for one in excluded if isinstance(one.value, datetime))
-    return Union([*parts, _Listed(dates)] if dates else list(parts), days, times)
+    if dates:
+        parts, untils = [*parts, _Listed(dates)], [*untils, None]
+    return Union(parts, days, times, untils)
 
 
 class Union:
-    """Every time of any part once, less what is excluded."""
+    """Every time of any part once, less what is excluded. `untils`: the instants (naive UTC) at which parts end."""
 
-    def __init__(self, parts: list[Rule], days: frozenset[date], times: frozenset[datetime]) -> None:
-        self._parts, self._days, self._times = parts, days, times
+    def __init__(
+        self,
+        parts: list[Rule],
+        days: frozenset[date],
+        times: frozenset[datetime],
+        untils: Sequence[datetime | None] = (),
+    ) -> None:
+        self._parts, self._days, self._times = [_Remembering(part) for part in parts], days, times
+        self._untils = [*untils, *[None] * (len(parts) - len(untils))]
+        self.ends_by_instant = any(until is not None for until in self._untils)
+
+    def admits(self, local: datetime, due: datetime) -> bool:
+        """Does any part still name this local time at the instant (naive UTC) at which it goes out?
+
+        Around a clock change the local time alone does not tell: an end may lie between its two passings.
+        """
+        return any(
+            (until is None or due <= until) and part.next(local - _TICK) == local
+            for part, until in zip(self._parts, self._untils, strict=True)
+        )
 
     def next(self, local: datetime) -> datetime | None:
         """See `walker.Rule.next`. A day that is left out is left at once, so the steps are as many as the EXDATEs."""
@@ -120,11 +158,33 @@ class Union:
                 return found
 
 
+class _Remembering:
+    """A part and its last answer: while the others' times come first, its own is still the next."""
+
+    __slots__ = ("_known", "_part")
+
+    def __init__(self, part: Rule) -> None:
+        self._part = part
+        self._known: tuple[datetime, datetime] | None = None  # asked after, and answered; replaced as a whole
+
+    def next(self, local: datetime) -> datetime | None:
+        """See `walker.Rule.next`."""
+        known = self._known
+        if known is not None and known[0] <= local < known[1]:
+            return known[1]
+        found = self._part.next(local)
+        if found is not None:
+            self._known = (local, found)
+        return found
+
+
 class _Ended:
     """A rule of a set up to its own COUNT or UNTIL."""
 
     def __init__(self, rule: Rule, last: datetime | None, first: datetime) -> None:
         self._rule, self._last, self._before = rule, last, first - _TICK
+        # Asked once, because a search in vain is the dearest: fifty years of it.
+        self._never = rule.next(self._before) is None
 
     @classmethod
     def of(cls, rule: Recurrence, start: datetime, zone: str) -> _Ended:
@@ -135,12 +195,14 @@ class _Ended:
         elif rule.count is not None:
             at: datetime | None = start - _TICK
             for _ in range(rule.count):
-                at = walked.next(at) if at is not None else None
+                at = walked.next(at) if at is not None and at.year <= LAST_YEAR else None
             last = at
         return cls(walked, last, start)
 
     def next(self, local: datetime) -> datetime | None:
         """See `walker.Rule.next`. A set's rules begin at its start: a counted one has no times before its first."""
+        if self._never or (self._last is not None and local >= self._last):
+            return None
         found = self._rule.next(max(local, self._before))
         return None if found is None or (self._last is not None and found > self._last) else found
 
@@ -157,6 +219,11 @@ class _Listed:
         return self._times[i] if i < len(self._times) else None
 
 
+def _instant(until: date | datetime | None) -> datetime | None:
+    aware = isinstance(until, datetime) and until.tzinfo is not None
+    return until.astimezone(UTC).replace(tzinfo=None) if isinstance(until, datetime) and aware else None
+
+
 def _last_local(until: date | datetime, zone: str) -> datetime:
     if not isinstance(until, datetime):
         return datetime(until.year, until.month, until.day, 23, 59, 59)  # noqa: DTZ001
@@ -166,7 +233,8 @@ def _last_local(until: date | datetime, zone: str) -> datetime:
     local, fold = to_local(instant, zone)
     if fold:  # the whole first passing of the repeated hour lies before this instant
         while to_utc(local, 0, zone) != to_utc(local, 1, zone):
-            local += timedelta(minutes=1)
+            local = local.replace(second=0) + timedelta(minutes=1)
+        local -= _TICK
     return local
 
 

@@ -179,10 +179,16 @@ class Series:
     end: datetime | None
     """Slots are no later than this."""
     count: int | None
+    ends: ruleset.Union | None = None
+    """The recurrence set, where rules of it end at instants of their own."""
 
     def later(self, instant: datetime) -> Found | None:
         """The first slot after an instant, the count left aside."""
         found = self.source.later(max(instant, self.begin))
+        while self.ends is not None and found is not None and found.branch != "normal":
+            if self.ends.admits(found.local, found.due):
+                break
+            found = self.source.later(found.due)
         if found is None or found.local.year > LAST_YEAR or (self.end is not None and found.due > self.end):
             return None
         return found
@@ -245,7 +251,9 @@ def series_of(every: Every, zone: str) -> Series:
     if every.rrule is not None and count is None:
         single = ruleset.parse(every.rrule).single
         count = single.count if single is not None else None
-    return Series(_source(every, zone, begin), begin, end, count)
+    rule = rule_of(every, zone) if every.rrule is not None else None
+    ends = rule if isinstance(rule, ruleset.Union) and rule.ends_by_instant else None
+    return Series(_source(every, zone, begin), begin, end, count, ends)
 
 
 def _source(every: Every, zone: str, begin: datetime) -> Source:

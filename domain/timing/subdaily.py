@@ -48,6 +48,8 @@ class SubdailyWalk:
 
     def next(self, local: datetime) -> datetime | None:
         """See `walker.Rule.next`."""
+        if not self._within:  # BYSETPOS names times that no period has
+            return None
         target = _seconds(local)
         period = target - (target - self._phase) % self._step
         limit = target + SEARCH_YEARS * 366 * _DAY_S

@@ -268,8 +268,12 @@ class Phrase(Value):
         examples=["tomorrow at 9 AM", "in 30 minutes", "next friday 18:00"],
     )
     zone: Zone = Field(default="recipient", description=_ZONE_DESCRIPTION, examples=["Asia/Tokyo"])
-    locale: Text = Field(
-        default="en", min_length=2, max_length=20, description="Language of the words.", examples=["en", "de", "en-GB"]
+    locale: Text | None = Field(
+        default=None,
+        min_length=2,
+        max_length=20,
+        description="Language of the words. Default: the recipient's, else English.",
+        examples=["en", "de", "en-GB"],
     )
     understood: Resolved | None = Field(default=None, description=_RESOLVED)
 
@@ -371,7 +375,7 @@ Timing = Annotated[Now | At | In | Phrase | Every, Field(discriminator="kind")]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a timing is read against: the present, whose schedule it is, zones, skipped slots, and its calendar.
+    """What a timing is read against: the present, whose schedule it is, zones, skipped slots, calendar, and language.
 
     `calendar` None: the built-in one, if the timing asks for any.
     """
@@ -382,3 +386,4 @@ class Context:
     recipient_zone: str | None = None
     exceptions: frozenset[Slot] = field(default_factory=frozenset)
     calendar: Calendar | None = None
+    recipient_locale: str | None = None

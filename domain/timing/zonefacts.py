@@ -31,7 +31,7 @@ from horae.domain.timing.zones import (
 #: Behind this year every zone repeats its last rule, or has none.
 _LAST_TABLED = 2100
 _NO_TIME = timedelta(0)
-_WEEK = timedelta(days=7)
+_DAY = timedelta(days=1)
 _TICK = timedelta(microseconds=1)
 
 
@@ -160,6 +160,10 @@ def convert(
     A local time in a gap moves on by the gap; of one that comes twice `fold` says which. Raises `errors.Invalid`.
     """
     branch: Branch = "normal"
+    if not FIRST_YEAR <= told.year <= LAST_YEAR:
+        raise errors.Invalid(
+            f"The year is outside {FIRST_YEAR} to {LAST_YEAR}.", field=local_field, value=told.isoformat()
+        )
     if told.tzinfo is None:
         if source is None:
             raise errors.Invalid(
@@ -168,10 +172,6 @@ def convert(
                 hint="Give `from`, such as Europe/Berlin, or write the time with an offset.",
             )
         check_zone(source, "from")
-        if not FIRST_YEAR <= told.year <= LAST_YEAR:
-            raise errors.Invalid(
-                f"The year is outside {FIRST_YEAR} to {LAST_YEAR}.", field=local_field, value=told.isoformat()
-            )
         length = gap_at(told, source)
         if length > _NO_TIME:
             branch = "gap_shifted"
@@ -235,11 +235,12 @@ def _transition(name: str, segment: Segment) -> Transition:
 
 
 def _next(name: str, instant: datetime) -> Transition | None:
-    """The first change after an instant. Looked for by weekly samples; no zone has undone a change within a week."""
+    """The first change after an instant. Looked for by daily samples; no zone has undone a change within a day."""
     rules, last = zone(name), min(max(_LAST_TABLED, instant.year + 2), LAST_YEAR)
-    here, at = instant.replace(tzinfo=UTC), instant.replace(tzinfo=UTC)
-    while at.year <= last and (at + _WEEK).astimezone(rules).utcoffset() == here.astimezone(rules).utcoffset():
-        at += _WEEK
+    here = at = instant.replace(tzinfo=UTC)
+    offset = here.astimezone(rules).utcoffset()
+    while at.year <= last and (at + _DAY).astimezone(rules).utcoffset() == offset:
+        at += _DAY
     for year in range(at.year, min(at.year + 1, last) + 1):
         for found in transitions(name, year):
             if found.at > here:
@@ -250,9 +251,10 @@ def _next(name: str, instant: datetime) -> Transition | None:
 def _previous(name: str, instant: datetime) -> Transition | None:
     """The last change up to an instant, looked for likewise."""
     rules = zone(name)
-    here, at = instant.replace(tzinfo=UTC), instant.replace(tzinfo=UTC)
-    while at.year >= FIRST_YEAR and (at - _WEEK).astimezone(rules).utcoffset() == here.astimezone(rules).utcoffset():
-        at -= _WEEK
+    here = at = instant.replace(tzinfo=UTC)
+    offset = here.astimezone(rules).utcoffset()
+    while at.year >= FIRST_YEAR and (at - _DAY).astimezone(rules).utcoffset() == offset:
+        at -= _DAY
     for year in range(at.year, max(at.year - 1, FIRST_YEAR) - 1, -1):
         if year < FIRST_YEAR:
             break

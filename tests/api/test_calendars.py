@@ -204,6 +204,20 @@ async def test_days_are_imported_from_a_file(world: World) -> None:
     assert (wrong.status_code, wrong.json()["field"]) == (422, "body")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "field"),
+    [
+        ("GET", "/v1/calendars/default/open?at=9999-12-31T23:59:59Z&zone=Asia/Tokyo", "at"),
+        ("GET", "/v1/holidays?country=DE&on=9999-12-31", "on"),
+        ("POST", "/v1/calendars/munich/import?to_year=2025", "to_year"),
+    ],
+)
+async def test_years_out_of_range_are_refused(world: World, method: str, path: str, field: str) -> None:
+    """Beyond what calendars know, or the last before the first."""
+    answer = await world.client.request(method, path, content=FILE, headers={"Content-Type": "text/calendar"})
+    assert (answer.status_code, answer.json()["field"]) == (422, field), answer.text
+
+
 async def test_a_claim_that_meets_a_change_goes_on_by_the_new_calendar(world: World) -> None:
     """What was read before the change may not decide where the series goes: it expects the calendar."""
     daily = {"kind": "every", "cron": "0 9 * * *", "zone": "UTC", "calendar": {"skip_holidays": True}}

@@ -36,6 +36,14 @@ async def test_a_time_is_converted(world: World) -> None:
     assert (second["at"], second["branch"]) == ("2026-10-25T01:30:00Z", "overlap_second")
 
 
+@pytest.mark.parametrize("when", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00", "1969-12-31"])
+async def test_years_without_rules_are_refused(world: World, when: str) -> None:
+    """The calendar's own edges, too, where arithmetic would run over."""
+    params = {"at": when, "from": "Asia/Tokyo", "to": "America/New_York"}
+    answer = await world.client.get("/v1/zones/convert", params=params)
+    assert (answer.status_code, answer.json()["field"]) == (422, "at"), answer.text
+
+
 @pytest.mark.covers("TZ-08", "TZ-23")
 async def test_a_recipients_clock_is_their_zones(world: World) -> None:
     """`recipient` means what it means in timings; of whom no zone is known, the tenant's default."""

@@ -6,9 +6,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from horae.domain import schedule as s
 from horae.domain import timing as t
-from horae.domain.timing.opendays import Calendar, CalendarDefinition
+from horae.domain.timing.opendays import Calendar, CalendarDefinition, OnCalendar
 from tests.domain.makers import NOW, SCHEDULE, context, created
 
 KEPT = t.Every.model_validate({"cron": "0 9 * * *", "zone": "UTC", "calendar": {"skip_holidays": True}})
@@ -65,3 +67,60 @@ def test_what_is_due_or_rests_is_left_alone() -> None:
     assert replanned(before, "2026-12-01", now=before.next.due_at + timedelta(seconds=1)) == []
     for status in (s.Status.PAUSED, s.Status.CANCELLED):
         assert replanned(replace(before, status=status), "2026-12-01") == []
+
+
+def moved(before: s.Schedule, to: str, now: datetime) -> t.Next | None:
+    """Where the series stands after its recipient has moved from Auckland to `to`."""
+    command = s.Replan(
+        cause="recipient",
+        detail=to,
+        context=replace(context(now), recipient_zone=to),
+        current=s.Current(next=before.next),
+    )
+    events = s.decide(command, before)
+    return events[0].next if events and isinstance(events[0], s.ScheduleReplanned) else before.next
+
+
+@pytest.mark.covers("LIF-22")
+def test_a_slot_that_is_put_into_the_past_is_late_not_lost() -> None:
+    """Nine o'clock in Honolulu is long past in Auckland: the slot keeps its name, and is due at once."""
+    daily = t.Every.model_validate({"cron": "0 9 * * *", "zone": "recipient"})
+    event = created(daily, context=replace(context(), recipient_zone="Pacific/Honolulu"))
+    before = s.evolve(None, SCHEDULE, event)
+    assert before.next is not None
+    assert before.next.due_at == datetime(2026, 12, 1, 19, tzinfo=UTC)
+    after = moved(before, "Pacific/Auckland", NOW + timedelta(hours=1))
+    assert after is not None
+    assert (after.slot, after.due_at) == (before.next.slot, datetime(2026, 11, 30, 20, tzinfo=UTC))
+    following = t.following(before.timing, after, replace(context(), recipient_zone="Pacific/Auckland"))
+    assert following is not None
+    assert following.due_at == datetime(2026, 12, 1, 20, tzinfo=UTC)
+
+
+def test_a_series_that_follows_the_clock_sends_nothing_twice_for_a_move() -> None:
+    """Every half hour stays every half hour: the hours that the new zone has behind it were sent in the old one."""
+    often = t.Every.model_validate({"cron": "*/30 * * * *", "zone": "recipient"})
+    before = s.evolve(None, SCHEDULE, created(often, context=replace(context(), recipient_zone="Pacific/Honolulu")))
+    after = moved(before, "Pacific/Auckland", NOW)
+    assert before.next is not None
+    assert after is not None
+    assert after.due_at == before.next.due_at
+
+
+def test_days_that_a_calendar_gives_back_are_late_and_in_order() -> None:
+    """Saturday's and Sunday's were to go out on Monday; on Sunday the weekend is opened: both are late, each once."""
+    weekend = KEPT.model_copy(update={"cron": "0 9 * * SAT,SUN", "calendar": OnCalendar(skip_weekends=True)})
+    open_ = Calendar("default", 2, CalendarDefinition(weekend=()))
+    before = s.evolve(None, SCHEDULE, created(weekend))
+    now = datetime(2026, 12, 6, 12, tzinfo=UTC)
+    assert before.next is not None
+    assert before.next.due_at == datetime(2026, 12, 7, 9, tzinfo=UTC)
+    ctx = replace(context(now), calendar=open_)
+    command = s.Replan(cause="calendar", detail="default@2", context=ctx, current=s.Current(next=before.next))
+    (event,) = s.decide(command, before)
+    assert isinstance(event, s.ScheduleReplanned)
+    found, at = [], event.next
+    while at is not None and len(found) < 3:
+        found.append((at.slot.local.day, at.due_at.day))
+        at = t.following(before.timing, at, ctx)
+    assert found == [(5, 5), (6, 6), (12, 12)]

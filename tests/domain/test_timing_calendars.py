@@ -307,3 +307,23 @@ def test_a_calendar_that_is_open_once_a_year_is_walked_once(move: str) -> None:
     due = [one.due_at for one in t.preview(t.normalise(asked, ctx), 2, ctx).slots]
     minute = "09:00" if move == "forward" else "09:59"
     assert [f"{at:%Y-%m-%d %H:%M}" for at in due] == [f"2027-07-01 {minute}", f"2028-07-01 {minute}"]
+
+
+@pytest.mark.parametrize("move", ["forward", "back", "drop"])
+@pytest.mark.parametrize("flags", [{"skip_holidays": True}, {"business_hours_only": True}])
+@pytest.mark.parametrize("years", [2, 6])
+def test_a_series_goes_on_behind_a_closure_of_years(move: str, flags: dict[str, bool], years: int) -> None:
+    """Closed for longer than any slot is moved: behind it goes out what it did not take."""
+    runs = [{"date": f"{2027 + n}-01-01", "until": f"{2027 + n}-12-31"} for n in range(years)]
+    closed = Calendar("munich", 1, CalendarDefinition.model_validate({"days": runs, "weekend": ["sun"]}))
+    kept = {"id": "munich", "move": move, **flags}
+    asked = t.Every.model_validate({"cron": "0 10 * * *", "zone": "UTC", "calendar": kept})
+    ctx = context(datetime(2026, 12, 30, 12, tzinfo=UTC), calendar=closed)
+    settled = t.normalise(asked, ctx)
+    slots = t.preview(settled, 6, ctx).slots
+    reopened = date(2027 + years, 1, 1)
+    if reopened.weekday() == 6 and "business_hours_only" in flags:
+        reopened += timedelta(days=1)
+    days = sorted({slot.due_at.date() for slot in slots})
+    assert days[:2] == [date(2026, 12, 31), reopened]
+    assert [t.following(settled, slot, ctx) for slot in slots[:-1]] == slots[1:]

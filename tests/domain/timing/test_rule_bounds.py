@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, timedelta
+
 import pytest
 
 from horae.domain import errors
 from horae.domain import timing as t
+from horae.domain.timing import rrule, ruleset
+from horae.domain.timing.ruledays import RuleDays, SetWalk
 from horae.domain.timing.series import series_of
 from tests.domain.timing.cases import context, every, locals_of, take
 
+START = datetime.fromisoformat("2026-01-05T09:00")
 CTX = context("2025-12-31T00:00Z")
 
 
@@ -64,3 +69,76 @@ def test_a_rule_that_comes_again_after_all_years_has_ended() -> None:
     first = series.later(series.begin)
     assert first is not None
     assert series.later(first.due) is None
+
+
+@pytest.mark.covers("REC-22")
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([f"RRULE:FREQ=YEARLY;BYYEARDAY={day}" for day in range(1, 66)], "65 RRULE lines, at most 64"),
+        (["RRULE:FREQ=DAILY;COUNT=10001", "RRULE:FREQ=WEEKLY;COUNT=10000"], "COUNTs come to 20001"),
+    ],
+)
+def test_a_set_that_would_cost_every_slot_too_much_is_refused(lines: list[str], said: str) -> None:
+    """One rule or one count fewer is accepted."""
+    with pytest.raises(errors.Invalid, match=said) as refused:
+        t.normalise(every(rrule="\n".join(lines), zone="UTC"), CTX)
+    assert refused.value.field == "timing.rrule"
+    assert refused.value.hint
+    assert t.normalise(every(rrule="\n".join([*lines[:-1], "EXDATE:20260105"]), zone="UTC"), CTX)
+
+
+class Counting:
+    """A rule of every so many days that counts how often it is asked."""
+
+    def __init__(self, days: int) -> None:
+        self.days, self.asked = days, 0
+
+    def next(self, local: datetime) -> datetime | None:
+        self.asked += 1
+        return START + ((local - START) // timedelta(days=self.days) + 1) * timedelta(days=self.days)
+
+
+def test_a_part_whose_time_is_still_to_come_is_not_asked_again() -> None:
+    """Of a daily and a hundred-daily rule, a hundred slots ask the second once; going back asks it anew."""
+    daily, rare = Counting(1), Counting(100)
+    union = ruleset.Union([daily, rare], frozenset(), frozenset())
+    found: datetime | None = START
+    for _ in range(100):
+        assert found is not None
+        found = union.next(found)
+    assert found == START + timedelta(days=100)
+    assert (daily.asked, rare.asked) == (100, 1)
+    assert union.next(START - timedelta(days=250)) == START - timedelta(days=249)
+    assert rare.asked == 2
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "FREQ=DAILY;BYHOUR=9;BYSETPOS=2",
+        "FREQ=WEEKLY;BYDAY=MO,TU;BYSETPOS=-3",
+        "FREQ=MONTHLY;BYDAY=MO;BYSETPOS=6",
+        "FREQ=MONTHLY;BYMONTHDAY=1,-1;BYSETPOS=3",
+        "FREQ=YEARLY;BYMONTH=3;BYDAY=2MO;BYSETPOS=2",
+        "FREQ=YEARLY;BYYEARDAY=20,40;BYSETPOS=3",
+        "FREQ=HOURLY;BYMINUTE=9;BYSETPOS=2",
+    ],
+)
+def test_positions_that_no_period_has_are_not_looked_for(rule: str) -> None:
+    """Not one month's table is made for them, alone or beside another rule."""
+    walk = rrule.walk(rrule.parse(rule), START)
+    before = RuleDays.days.cache_info()
+    assert walk.next(START) is None
+    assert RuleDays.days.cache_info() == before
+
+
+@pytest.mark.parametrize("days", ["BYDAY=MO,FR", "BYDAY=2MO,-1MO,FR", "BYMONTHDAY=1,31,-1", "BYMONTH=1,2"])
+@pytest.mark.parametrize("frequency", ["YEARLY", "MONTHLY"])
+def test_no_period_has_more_days_than_the_bound(frequency: str, days: str) -> None:
+    """Twelve years, leap years among them: a position within the longest period is therefore looked for."""
+    walk = rrule.walk(rrule.parse(f"FREQ={frequency};{days};BYSETPOS=1"), START)
+    assert isinstance(walk, SetWalk)
+    table = walk._days
+    for year in range(2024, 2036):
+        assert all(len(table.period(date(year, month, 1))) <= table.most for month in range(1, 13))

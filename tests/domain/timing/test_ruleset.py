@@ -97,6 +97,41 @@ def test_an_end_by_instant_lets_a_whole_first_passing_through() -> None:
     assert found[0].due_at == at("2026-10-25T00:40Z")
 
 
+@pytest.mark.parametrize("overlap", ["first", "second", "both"])
+@pytest.mark.parametrize("day", ["2026-10-25", "2026-03-29"])
+def test_an_end_by_instant_ends_a_rule_of_a_set_as_it_ends_one_alone(overlap: str, day: str) -> None:
+    """Wherever it lies in the hours around a clock change: between the two passings, or in what a gap moves."""
+    ctx, midnight = context("2026-01-01T00:00Z"), at(f"{day}T00:00Z")
+    begin = f"{midnight - timedelta(hours=23):%Y-%m-%dT%H:%M}"
+    for minutes in range(0, 180, 10):
+        until = midnight + timedelta(minutes=minutes)
+        rule = f"RRULE:FREQ=DAILY;BYHOUR=1,2,3;BYMINUTE=0,30;UNTIL={until:%Y%m%dT%H%M%SZ}"
+        alone, beside = (
+            t.normalise(every(rrule=text, starts_at=begin, zone="Europe/Berlin", overlap=overlap), ctx)
+            for text in (rule, f"{rule}\nRDATE:20261231T120000")
+        )
+        expected = [(slot.slot, slot.due_at) for slot in take(alone, ctx, 19)]
+        found = [(slot.slot, slot.due_at) for slot in take(beside, ctx, 19)]
+        assert found[:-1] == expected, until
+        assert found[-1][1] == at("2026-12-31T11:00Z")
+
+
+def test_an_end_by_instant_is_read_on_the_timings_clock() -> None:
+    """Midnight of UTC is nine o'clock in Tokyo: one slot, not a rule that never matches."""
+    ctx = context("2026-01-01T00:00Z")
+    text = "RRULE:FREQ=DAILY;UNTIL=20260105T000000Z\nEXDATE:20260110"
+    timing = t.normalise(every(rrule=text, starts_at="2026-01-05T09:00", zone="Asia/Tokyo"), ctx)
+    assert locals_of(take(timing, ctx, 3)) == ["2026-01-05T09:00"]
+
+
+def test_a_count_that_leads_past_all_years_ends_with_them() -> None:
+    """Twenty thousand years, of which the calendar has two hundred."""
+    ctx = context("2026-01-01T00:00Z")
+    text = "RRULE:FREQ=YEARLY;COUNT=20000\nRDATE:20260106T090000"
+    timing = t.normalise(every(rrule=text, starts_at="2026-01-05T09:00", zone="UTC"), ctx)
+    assert locals_of(take(timing, ctx, 500))[-1] == "2199-01-05T09:00"
+
+
 def test_dates_alone_are_a_series_that_ends() -> None:
     """RDATE without a rule names its times and no others."""
     ctx = context("2026-01-01T00:00Z")
