@@ -26,6 +26,7 @@ from horae.domain.errors import HoraeError, Invalid
 from horae.domain.ids import derived_id, shard_of
 from horae.domain.timing.calendared import calendar_id
 from horae.domain.timing.opendays import Calendar
+from horae.domain.timing.wherever import AS_ASKED, Wherever, fit
 
 DEFAULT_RETRY = Retry()
 #: Creations in one commit of a bulk request.
@@ -39,15 +40,21 @@ class BulkItem:
     index: int
     draft: Draft
     key: str | None = None
+    rules: Wherever = AS_ASKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkResult:
-    """What became of an item: `answer` (created, or replayed), else `error`."""
+    """What became of an item: `answer` (created, or replayed), `error`, or `skipped` by its own rules."""
 
     index: int
     answer: Answer[s.Schedule] | None = None
     error: HoraeError | None = None
+    skipped: t.Reason | None = None
+
+
+#: Of an item of many: created, refused, or not wanted by its own rules.
+Outcome = Answer[s.Schedule] | HoraeError | t.Reason
 
 
 class Creation:
@@ -89,16 +96,16 @@ class Creation:
         return await self._create(call, self._new_id(call, f"clone:{schedule}"), draft, cloned_from=schedule)
 
     async def _create(
-        self, call: Call, schedule: UUID, draft: Draft, *, cloned_from: UUID | None = None, lane: Lane = "fast"
+        self, call: Call, schedule: UUID, draft: Draft, *, cloned_from: UUID | None = None
     ) -> Answer[s.Schedule]:
         async def attempt() -> Answer[s.Schedule]:
-            return await self._create_once(call, schedule, draft, cloned_from, lane)
+            return await self._create_once(call, schedule, draft, cloned_from)
 
         # Only a calendar or a recipient that is changed at the same time makes it begin again.
         return await until_no_conflict(attempt)
 
     async def _create_once(
-        self, call: Call, schedule: UUID, draft: Draft, cloned_from: UUID | None, lane: Lane
+        self, call: Call, schedule: UUID, draft: Draft, cloned_from: UUID | None
     ) -> Answer[s.Schedule]:
         try:
             ground = await self._ground(call.tenant, schedule, draft.recipient, draft.timing)
@@ -109,10 +116,16 @@ class Creation:
             if repeat is None:
                 raise
             return repeat
-        return await self._store_new(call, event, ground.expects, lane=lane)
+        return await self._store_new(call, event, ground.expects)
 
     def _first_event(
-        self, call: Call, schedule: UUID, draft: Draft, context: t.Context, cloned_from: UUID | None = None
+        self,
+        call: Call,
+        schedule: UUID,
+        draft: Draft,
+        context: t.Context,
+        cloned_from: UUID | None = None,
+        why: t.Reason | None = None,
     ) -> NewEvent:
         check_draft(draft)
         self._offered.check(draft.channel)
@@ -131,6 +144,7 @@ class Creation:
                 expires_after=draft.expires_after,
                 cloned_from=cloned_from,
                 request_digest=call.digest,
+                why=why,
             )
         )
         meta = meta_of(
@@ -184,7 +198,7 @@ class Creation:
         asked = [_Asked.of(call, item, self._ids) for item in items]
         keyed = [each.schedule for each in asked if each.call.idempotency_key is not None]
         known = await self._store.scoped(call.tenant).load_many(keyed) if keyed else {}
-        outcomes: dict[int, Answer[s.Schedule] | HoraeError] = {}
+        outcomes: dict[int, Outcome] = {}
         events: dict[int, NewEvent] = {}
         expects: dict[UUID, int] = {}
         for place, each in enumerate(asked):
@@ -196,8 +210,11 @@ class Creation:
                     calendar = calendars.get(calendar_id(timing) or "")
                     person = people[each.draft.recipient] if needs_recipient(timing) else None
                     ground = self._ground_of(call.tenant, each.schedule, timing, person, calendar)
-                    events[place] = self._first_event(each.call, each.schedule, each.draft, ground.context)
-                    expects |= ground.expects
+                    fitted = self._fitted_event(each, ground)
+                    if isinstance(fitted, t.Reason):
+                        outcomes[place] = fitted
+                    else:
+                        events[place], expects = fitted, expects | dict(ground.expects)
             except HoraeError as error:
                 outcomes[place] = error
         outcomes |= await self._store_chunk(asked, events, expects)
@@ -205,11 +222,11 @@ class Creation:
 
     async def _store_chunk(
         self, asked: Sequence[_Asked], events: dict[int, NewEvent], expects: Mapping[UUID, int]
-    ) -> dict[int, Answer[s.Schedule] | HoraeError]:
+    ) -> dict[int, Outcome]:
         """All in one append; each for itself if one is a repeat that came in meanwhile, or a calendar has changed."""
         together = {event.stream: place for place, event in reversed(events.items())}
         places = sorted(together.values())
-        outcomes: dict[int, Answer[s.Schedule] | HoraeError] = {}
+        outcomes: dict[int, Outcome] = {}
         try:
             last = await self._store.append([events[place] for place in places], expects, lane="bulk") if places else 0
         except StreamConflict:
@@ -225,10 +242,34 @@ class Creation:
         for place in sorted(events.keys() - outcomes.keys()):
             each = asked[place]
             try:
-                outcomes[place] = await self._create(each.call, each.schedule, each.draft, lane="bulk")
+                outcomes[place] = await self._create_item(each)
             except HoraeError as error:
                 outcomes[place] = error
         return outcomes
+
+    def _fitted_event(self, asked: _Asked, ground: Ground) -> NewEvent | t.Reason:
+        """The item's first event, by a timing that its rules have fitted to the recipient; else why there is none."""
+        fitted = fit(asked.draft.timing, asked.rules, ground.context)
+        if fitted.timing is None:
+            assert fitted.why is not None
+            return fitted.why
+        draft = asked.draft.model_copy(update={"timing": fitted.timing})
+        return self._first_event(asked.call, asked.schedule, draft, ground.context, why=fitted.why)
+
+    async def _create_item(self, asked: _Asked) -> Outcome:
+        """One item of many by itself, after something that it stands on has changed."""
+
+        async def attempt() -> Outcome:
+            ground = await self._ground(asked.call.tenant, asked.schedule, asked.draft.recipient, asked.draft.timing)
+            repeat = await self._repeated(asked.call, asked.schedule)
+            if repeat is not None:
+                return repeat
+            event = self._fitted_event(asked, ground)
+            if isinstance(event, t.Reason):
+                return event
+            return await self._store_new(asked.call, event, ground.expects, lane="bulk")
+
+        return await until_no_conflict(attempt)
 
     def _new_id(self, call: Call, operation: str) -> UUID:
         if call.idempotency_key is None:
@@ -292,6 +333,7 @@ class _Asked:
     call: Call
     schedule: UUID
     draft: Draft
+    rules: Wherever
 
     @classmethod
     def of(cls, call: Call, item: BulkItem, ids: Ids) -> _Asked:
@@ -299,12 +341,17 @@ class _Asked:
         if key is None and call.idempotency_key is not None:
             operation, key = "bulk index", f"{call.idempotency_key}:{item.index}"
         if key is None:
-            return cls(replace(call, idempotency_key=None, digest=None), ids.new(), item.draft)
-        own = replace(call, idempotency_key=key, digest=digest_of(item.draft.model_dump(mode="json")))
-        return cls(own, derived_id(call.tenant, operation, key), item.draft)
+            return cls(replace(call, idempotency_key=None, digest=None), ids.new(), item.draft, item.rules)
+        document = item.draft.model_dump(mode="json")
+        if item.rules != AS_ASKED:
+            document |= {"if_past": item.rules.past, "if_no_zone": item.rules.no_zone}
+        own = replace(call, idempotency_key=key, digest=digest_of(document))
+        return cls(own, derived_id(call.tenant, operation, key), item.draft, item.rules)
 
 
-def _result(item: BulkItem, outcome: Answer[s.Schedule] | HoraeError) -> BulkResult:
+def _result(item: BulkItem, outcome: Outcome) -> BulkResult:
+    if isinstance(outcome, t.Reason):
+        return BulkResult(index=item.index, skipped=outcome)
     if isinstance(outcome, HoraeError):
         return BulkResult(index=item.index, error=outcome)
     return BulkResult(index=item.index, answer=outcome)

@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 from horae.domain import timing as t
 from horae.domain.delivery import Delivery, Priority
 from horae.domain.draft import ChannelText, CloneOverrides, Draft, Patch, PriorityNumber, RecipientId, Tags
+from horae.domain.timing import wherever
 from horae.domain.timing.values import Instant, LocalTime
+from horae.domain.timing.wherever import NoZone, Past
 
 _TIMING = {"kind": "every", "cron": "0 9 * * MON-FRI", "zone": "Europe/Berlin"}
 
@@ -316,6 +318,9 @@ class BulkItemShown(Shown):
     position: int | None = None
     next_due_at: datetime | None = None
     replayed: bool = False
+    skipped: t.Reason | None = Field(
+        default=None, description="Why nothing was created, as `if_past` or `if_no_zone` asks."
+    )
     error: dict[str, Any] | None = Field(default=None, description="The problem document of a refused item.")
 
 
@@ -324,12 +329,32 @@ class BulkShown(Shown):
 
     created: int
     replayed: int
+    skipped: int = Field(default=0, description="Not wanted by their own `if_past` or `if_no_zone`.")
     rejected: int
     position: int | None = Field(default=None, description="Of the last item that was stored.")
     items: list[BulkItemShown]
 
 
-class BulkSchedule(CreateSchedule):
+class Wherever(Request):
+    """What becomes of those for whom the time has passed, and of those whose zone nobody knows."""
+
+    if_past: Past = Field(
+        default="refuse",
+        description="When the one-off's time has passed where the recipient is: `now` sends at once, `next_day` at the "
+        "same time of the next day to come, `skip` not at all; `refuse` is an error.",
+    )
+    if_no_zone: NoZone = Field(
+        default="default",
+        description='When the timing says `"zone": "recipient"` and no zone is known of them: `default` takes the '
+        "default zone, `skip` creates nothing.",
+    )
+
+    def rules(self) -> wherever.Wherever:
+        """As the domain has them."""
+        return wherever.Wherever(self.if_past, self.if_no_zone)
+
+
+class BulkSchedule(CreateSchedule, Wherever):
     """One schedule of many."""
 
     idempotency_key: str | None = Field(
@@ -345,5 +370,12 @@ class BulkSchedule(CreateSchedule):
         return Draft.model_construct(**{name: getattr(self, name) for name in Draft.model_fields})
 
 
-class BulkSchedules(RootModel[list[BulkSchedule]]):
-    """Many schedules."""
+class Everybody(Wherever):
+    """One schedule for many recipients, each with their own: the same local time wherever they are, or one instant."""
+
+    recipients: tuple[RecipientId, ...] = Field(min_length=1, description="Each gets a schedule.")
+    schedule: dict[str, Any] = Field(description="What each gets: a schedule without `recipient`.")
+
+
+class BulkSchedules(RootModel[list[BulkSchedule] | Everybody]):
+    """Many schedules, or one for many recipients."""

@@ -18,7 +18,7 @@ from horae.api import openapi
 from horae.api.auth import caller_of
 from horae.api.bodies import BODY_LIMIT, BULK_LIMIT, check_storable, chunks, content_type, load_json, validate
 from horae.api.errors import Malformed, UnsupportedType, problem, request_id_of
-from horae.api.models.schedules import BulkItemShown, BulkSchedule, BulkSchedules, BulkShown
+from horae.api.models.schedules import BulkItemShown, BulkSchedule, BulkSchedules, BulkShown, Everybody
 from horae.api.reading import services_of
 from horae.api.views import call_of, respond
 from horae.commands.context import Call
@@ -30,6 +30,12 @@ router = APIRouter(tags=["schedules"])
 
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 _EXAMPLE = {"recipient": "user-17", "channel": "log:", "timing": {"kind": "in", "delay": "PT30M"}}
+_WHEREVER = {
+    "recipients": ["user-17", "user-18"],
+    "schedule": {"channel": "log:", "timing": {"kind": "at", "local": "2027-03-01T09:00", "zone": "recipient"}},
+    "if_past": "next_day",
+    "if_no_zone": "skip",
+}
 
 #: An item as it came: its place, and its JSON value or what is wrong with its line.
 Raw = tuple[int, Any]
@@ -51,14 +57,17 @@ class Duplex(StreamingResponse):
         answer=BulkShown,
         scope=Scope.WRITE,
         idempotent=True,
-        examples={"two": [_EXAMPLE, {**_EXAMPLE, "recipient": "user-18"}]},
+        examples={"two": [_EXAMPLE, {**_EXAMPLE, "recipient": "user-18"}], "wherever they are": _WHEREVER},
         bodies={NDJSON[0]: {"schema": openapi.ref(BulkSchedule, "validation"), "example": _EXAMPLE}},
         answers={NDJSON[0]: {"schema": openapi.ref(BulkItemShown, "serialization")}},
     ),
 )
 async def create_schedules(request: Request) -> Response:
-    """Up to 64 MiB. With `Accept: application/x-ndjson` each result is a line, sent as soon as it is stored. Under an
-    Idempotency-Key every item has its own by its place; an item may also bring one (`idempotency_key`)."""
+    """Up to 64 MiB; an object with `recipients` gives each of them the same `schedule`.
+
+    With `Accept: application/x-ndjson` each result is a line, sent as soon as it is stored. Under an Idempotency-Key
+    every item has its own by its place; an item may also bring one (`idempotency_key`).
+    """
     caller = caller_of(request, Scope.WRITE)
     kind = content_type(request)
     if kind != "application/json" and kind not in NDJSON:
@@ -76,11 +85,13 @@ async def create_schedules(request: Request) -> Response:
         first = await anext(results, None)
         return Duplex(_ndjson(request, first, results), 200, media_type=NDJSON[0])
     shown = [item async for item in results]
-    created = sum(item.error is None and not item.replayed for item in shown)
+    skipped = sum(item.skipped is not None for item in shown)
+    created = sum(item.id is not None and not item.replayed for item in shown)
     rejected = sum(item.error is not None for item in shown)
     answer = BulkShown.model_construct(
         created=created,
-        replayed=len(shown) - created - rejected,
+        replayed=len(shown) - created - skipped - rejected,
+        skipped=skipped,
         rejected=rejected,
         position=max((item.position for item in shown if item.position is not None), default=None),
         items=shown,
@@ -107,10 +118,33 @@ async def _ndjson(
 
 async def _array(request: Request) -> AsyncIterator[Raw]:
     value = load_json(b"".join([chunk async for chunk in chunks(request, BULK_LIMIT)]))
+    if isinstance(value, dict) and "recipients" in value:
+        value = _for_each(validate(Everybody, value))
     if not isinstance(value, list):
-        raise Invalid("The body is not an array.", field="body", hint="Send [schedule, schedule, ...], or NDJSON.")
+        raise Invalid(
+            "The body is neither an array nor an object with `recipients`.",
+            field="body",
+            hint='Send [schedule, schedule, ...], {"recipients": [...], "schedule": {...}}, or NDJSON.',
+        )
     for index, item in enumerate(value):
         yield index, item
+
+
+def _for_each(everybody: Everybody) -> list[Any]:
+    """The items that one schedule for many recipients stands for."""
+    for name, hint in (
+        ("recipient", "Leave it out: each of `recipients` gets one."),
+        ("idempotency_key", "Send an Idempotency-Key with the request: each recipient has their own by their place."),
+    ):
+        if name in everybody.schedule:
+            raise Invalid(
+                f"The schedule that all get has a `{name}` of its own.",
+                field=f"schedule.{name}",
+                value=str(everybody.schedule[name])[:80],
+                hint=hint,
+            )
+    common = {"if_past": everybody.if_past, "if_no_zone": everybody.if_no_zone, **everybody.schedule}
+    return [{**common, "recipient": recipient} for recipient in everybody.recipients]
 
 
 async def _lines(request: Request) -> AsyncIterator[Raw]:
@@ -171,7 +205,7 @@ def _judge(index: int, value: Any) -> BulkItem | BulkResult:
         item = validate(BulkSchedule, value)
     except HoraeError as error:
         return BulkResult(index=index, error=error)
-    return BulkItem(index=index, draft=item.draft(), key=item.idempotency_key)
+    return BulkItem(index=index, draft=item.draft(), key=item.idempotency_key, rules=item.rules())
 
 
 def _shown(request: Request, results: Iterator[BulkResult]) -> Iterator[BulkItemShown]:
@@ -180,6 +214,9 @@ def _shown(request: Request, results: Iterator[BulkResult]) -> Iterator[BulkItem
             where = f"{request.url.path}#{result.index}"
             document = problem(result.error, instance=where, request_id=request_id_of(request))
             yield BulkItemShown.model_construct(index=result.index, status=document["status"], error=document)
+            continue
+        if result.skipped is not None:
+            yield BulkItemShown.model_construct(index=result.index, status=200, skipped=result.skipped)
             continue
         answer = result.answer
         assert answer is not None

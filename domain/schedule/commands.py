@@ -27,6 +27,8 @@ class Create:
     expires_after: timedelta | None = None
     cloned_from: UUID | None = None
     request_digest: str | None = None
+    #: Why the timing is another than the one that was sent; told with the plan of its first slot.
+    why: t.Reason | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

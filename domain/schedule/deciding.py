@@ -39,6 +39,9 @@ def create(command: Create) -> ScheduleCreated:
             value=timing.model_dump(mode="json", exclude_none=True),
             hint="Choose a later end, or a rule that matches.",
         )
+    if command.why is not None:
+        plan = first.plan.model_copy(update={"reasons": (command.why, *first.plan.reasons)})
+        first = first.model_copy(update={"plan": plan})
     return ScheduleCreated(
         recipient_ref=command.recipient_ref,
         personal=command.personal,

@@ -4,7 +4,7 @@ Pure functions of a timing, the zone data and a `Context`; nothing here reads a 
 `values` (the models), `zones` (rules of the zones), `walker`, `cron` with `cronfields`, `rrule` with `ruledays`,
 `subdaily` and `ruleset`, `interval` (naive local candidates), `series` (recurring timings: candidates met with clock
 changes), `moments` (timings that happen once), `phrases`, `checks` (what `normalise` refuses), `reasons`, `planning`
-(the functions below), `describe`.
+(the functions below), `describe`, `wherever` (one local time for many).
 """
 
 from horae.domain.timing.describe import describe

@@ -63,3 +63,86 @@ async def test_what_is_not_a_list_is_refused(world: World) -> None:
     assert (single.status_code, single.json()["field"]) == (422, "body")
     text = await world.client.post("/v1/schedules/bulk", content="a,b", headers={"Content-Type": "text/csv"})
     assert (text.status_code, text.json()["field"]) == (415, "Content-Type")
+
+
+NINE = {"channel": "log:", "timing": {"kind": "at", "local": "2026-12-01T09:00", "zone": "recipient"}}
+"""Where it is nine o'clock on the day on which it is 08:00 UTC."""
+
+
+async def people(world: World) -> list[str]:
+    """One for whom nine o'clock is to come, one for whom it has passed, one of whom no zone is known."""
+    await world.client.put("/v1/recipients/new-york", json={"zone": "America/New_York"})
+    await world.client.put("/v1/recipients/tokyo", json={"zone": "Asia/Tokyo"})
+    return ["new-york", "tokyo", "somewhere"]
+
+
+@pytest.mark.covers("TZ-06", "SCH-06")
+@pytest.mark.parametrize(
+    ("rules", "due"),
+    [
+        ({}, ["2026-12-01T14:00:00Z", 422, "2026-12-01T09:00:00Z"]),
+        ({"if_past": "now"}, ["2026-12-01T14:00:00Z", "2026-12-01T08:00:00Z", "2026-12-01T09:00:00Z"]),
+        ({"if_past": "next_day"}, ["2026-12-01T14:00:00Z", "2026-12-02T00:00:00Z", "2026-12-01T09:00:00Z"]),
+        ({"if_past": "skip"}, ["2026-12-01T14:00:00Z", "past_skipped", "2026-12-01T09:00:00Z"]),
+        ({"if_past": "skip", "if_no_zone": "skip"}, ["2026-12-01T14:00:00Z", "past_skipped", "zone_unknown"]),
+    ],
+)
+async def test_nine_o_clock_wherever_they_are(world: World, rules: dict[str, str], due: list[Any]) -> None:
+    """Each has it on their own clock; those for whom it has passed, or whose zone is unknown, by rule."""
+    body = {"recipients": await people(world), "schedule": NINE, **rules}
+    told = (await world.client.post("/v1/schedules/bulk", json=body)).json()
+    found = [
+        item["next_due_at"] or (item["error"]["status"] if item["error"] else item["skipped"]["code"])
+        for item in told["items"]
+    ]
+    assert found == due
+    skipped = sum(item["skipped"] is not None for item in told["items"])
+    assert (told["created"], told["skipped"], told["rejected"]) == (
+        3 - skipped - due.count(422),
+        skipped,
+        due.count(422),
+    )
+
+
+@pytest.mark.covers("TZ-06")
+async def test_one_instant_everywhere(world: World) -> None:
+    """An instant is the same for everybody, so that nothing of it can have passed for one alone."""
+    timing = {"kind": "at", "at": "2026-12-01T09:00:00Z"}
+    body = {"recipients": await people(world), "schedule": NINE | {"timing": timing}, "if_no_zone": "skip"}
+    told = (await world.client.post("/v1/schedules/bulk", json=body)).json()
+    assert [item["next_due_at"] for item in told["items"]] == ["2026-12-01T09:00:00Z"] * 3
+
+
+async def test_why_it_goes_out_another_day_is_told(world: World) -> None:
+    """The plan of the slot says so, and it is said again when the occurrence is explained."""
+    await people(world)
+    item = NINE | {"recipient": "tokyo", "if_past": "next_day", "idempotency_key": "once"}
+    first = (await world.client.post("/v1/schedules/bulk", json=[item])).json()["items"][0]
+    shown = await world.get(f"/v1/schedules/{first['id']}")
+    assert shown["timing"]["local"] == "2026-12-02T09:00:00"
+    world.pass_time(hours=17)
+    (attempt,) = await world.claim_due()
+    assert attempt.occurrence.plan is not None
+    assert "2026-12-01 09:00 in Asia/Tokyo has passed" in attempt.occurrence.plan.reasons[0].text
+    # The same item again, when another day has come, is answered as it was.
+    again = (await world.client.post("/v1/schedules/bulk", json=[item])).json()["items"][0]
+    assert (again["id"], again["replayed"]) == (first["id"], True)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"recipients": [], "schedule": NINE}, "recipients"),
+        ({"recipients": ["a"], "schedule": NINE | {"recipient": "b"}}, "schedule.recipient"),
+        ({"recipients": ["a"], "schedule": NINE | {"idempotency_key": "k"}}, "schedule.idempotency_key"),
+        ({"recipients": ["a"], "schedule": NINE, "if_past": "perhaps"}, "if_past"),
+    ],
+)
+async def test_what_cannot_be_for_everybody_is_refused(world: World, body: dict[str, Any], field: str) -> None:
+    """As a whole, naming the field; what is wrong for each alone is a result of their own."""
+    answer = await world.client.post("/v1/schedules/bulk", json=body)
+    assert (answer.status_code, answer.json()["field"]) == (422, field), answer.text
+    timing = {"kind": "in", "delay": "PT1H"}
+    each = {"recipients": ["a"], "schedule": NINE | {"timing": timing}, "if_past": "now"}
+    told = (await world.client.post("/v1/schedules/bulk", json=each)).json()
+    assert told["items"][0]["error"]["field"] == "if_past"

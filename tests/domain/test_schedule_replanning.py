@@ -119,7 +119,8 @@ def test_days_that_a_calendar_gives_back_are_late_and_in_order() -> None:
     command = s.Replan(cause="calendar", detail="default@2", context=ctx, current=s.Current(next=before.next))
     (event,) = s.decide(command, before)
     assert isinstance(event, s.ScheduleReplanned)
-    found, at = [], event.next
+    found: list[tuple[int, int]] = []
+    at = event.next
     while at is not None and len(found) < 3:
         found.append((at.slot.local.day, at.due_at.day))
         at = t.following(before.timing, at, ctx)
