@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from fastapi import FastAPI
@@ -21,6 +22,7 @@ from horae.api.routes import (
     clock,
     dead_letters,
     events,
+    feeds,
     histories,
     keys,
     occurrences,
@@ -77,6 +79,7 @@ def create_app(services: Services) -> FastAPI:
         clock,
         keys,
         search,
+        feeds,
         calendars,
         zones,
         system,
@@ -85,10 +88,14 @@ def create_app(services: Services) -> FastAPI:
     app.add_exception_handler(HoraeError, errors.on_horae_error)
     app.add_exception_handler(RequestValidationError, errors.on_validation_error)
     app.add_exception_handler(HTTPException, errors.on_http_error)
+    limiter = RateLimiter(services.settings.rate_limit_requests, services.settings.rate_limit_window_s)
+    app.state.limiter = limiter
+    # Feeds that are written at the same time: each is a thread at work.
+    app.state.rendering = asyncio.Semaphore(2)
     app.add_middleware(
         Door,
         authenticator=authenticator,
-        limiter=RateLimiter(services.settings.rate_limit_requests, services.settings.rate_limit_window_s),
+        limiter=limiter,
         metrics=metrics,
         ids=services.ids,
     )

@@ -97,7 +97,7 @@ async def _explain(error: Exception, scope: Scope, receive: Receive, answer: _An
 
 
 class Door:
-    """Wraps the whole application; `/v1` is behind a key, health, metrics and documentation are not."""
+    """Wraps the whole application; `/v1` is behind a key, health, metrics, feeds and documentation are not."""
 
     def __init__(
         self, app: ASGIApp, *, authenticator: Authenticator, limiter: RateLimiter, metrics: Metrics, ids: Ids

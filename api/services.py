@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from prometheus_client import CollectorRegistry
 
 from horae.commands.calendars import Calendars
+from horae.commands.feeds import Feeds
 from horae.commands.keys import Keys
 from horae.commands.occurrences import Occurrences
 from horae.commands.ports import Clock, EventStore, Ids, Refs
@@ -95,6 +96,7 @@ class Services:
     recipients: Recipients
     keys: Keys
     calendars: Calendars
+    feeds: Feeds
     store: EventStore
     #: Of the restricted role `horae_api`, with search_path = read.
     pool: Pool

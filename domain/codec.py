@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from horae.domain import audit, calendar, key, occurrence, recipient, request, schedule
+from horae.domain import audit, calendar, feed, key, occurrence, recipient, request, schedule
 from horae.domain.envelope import Event, Meta, NewEvent, Recorded
 
 #: Every event that there is.
@@ -41,6 +41,9 @@ EVENTS: tuple[type[Event], ...] = (
     key.KeyIssued,
     key.KeyRotated,
     key.KeyRevoked,
+    feed.FeedOpened,
+    feed.FeedRotated,
+    feed.FeedRevoked,
     audit.SlotSilent,
     request.RequestAnswered,
 )

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from horae.api.services import ApiSettings, Services
 from horae.commands.calendars import Calendars
+from horae.commands.feeds import Feeds
 from horae.commands.keys import Keys
 from horae.commands.occurrences import Occurrences
 from horae.commands.ports import Clock
@@ -81,8 +82,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             schedules=schedules,
             occurrences=Occurrences(store, clock, ids, settings.default_zone),
             recipients=recipients,
-            # Keys live on real time, whatever the service's clock says.
             calendars=Calendars(store, clock, ids, standing),
+            # Keys and tokens live on real time, whatever the service's clock says.
+            feeds=Feeds(store, real_clock, ids, refs, secrets.token_bytes),
             keys=Keys(store, real_clock, ids, secrets.token_bytes),
             store=store,
             pool=pool,

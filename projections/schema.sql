@@ -208,6 +208,25 @@ CREATE TABLE api_keys (
 );
 CREATE INDEX api_keys_tenant_idx ON api_keys (tenant, created_at DESC, id DESC);
 
+-- Addresses at which calendar programs find schedules, by the hashes of their tokens.
+CREATE TABLE feeds (
+    id uuid PRIMARY KEY,
+    tenant text NOT NULL,
+    sha256 text NOT NULL UNIQUE,
+    prefix text NOT NULL,
+    label text NOT NULL,
+    recipient text,                         -- null: everybody's
+    recipient_ref text,
+    created_at timestamptz NOT NULL,
+    old_sha256 text,                        -- of the token before this one, which works until then
+    old_until timestamptz,
+    revoked_at timestamptz,
+    version int NOT NULL,
+    position bigint NOT NULL
+);
+CREATE INDEX feeds_tenant_idx ON feeds (tenant, created_at DESC, id DESC);
+CREATE INDEX feeds_old_idx ON feeds (old_sha256) WHERE old_sha256 IS NOT NULL;
+
 -- Events that could not be applied, and those that queue behind them. A family is a schedule with its occurrences, or
 -- any other stream: what shares rows waits together, so that replaying it in order gives what would have been.
 CREATE TABLE parked (
@@ -226,7 +245,7 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY['schedules', 'schedule_tags', 'schedule_words', 'standings', 'occurrences', 'due', 'recipients', 'calendars', 'api_keys',
-                                'parked']
+                                'feeds', 'parked']
     LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
@@ -238,8 +257,11 @@ END $$;
 
 -- A caller whose tenant is not known yet sees the one key whose hash it presents, and no other.
 CREATE POLICY presented ON api_keys FOR SELECT TO horae_api USING (sha256 = current_setting('horae.key', true));
+-- So does a calendar program, which has a feed's token and nothing else.
+CREATE POLICY presented ON feeds FOR SELECT TO horae_api
+    USING (current_setting('horae.feed', true) IN (sha256, old_sha256));
 
-GRANT SELECT ON positions, schedules, schedule_tags, standings, occurrences, due, recipients, calendars, api_keys, parked
+GRANT SELECT ON positions, schedules, schedule_tags, standings, occurrences, due, recipients, calendars, api_keys, feeds, parked
     TO horae_api;
 
 -- Numbers over all tenants, for metrics: no names, so that the API's role may ask. The bodies are bound to these tables

@@ -116,9 +116,14 @@ async def write(conn: Connection, fold: Fold) -> list[DueChange]:
         ("issue_keys", fold.keys_issued),
         ("rotate_keys", fold.keys_rotated),
         ("revoke_keys", fold.keys_revoked),
+        ("open_feeds", fold.feeds_opened),
     ):
         if values:
             await conn.execute(_SQL[name], *columns(values))
+    for rotated in fold.feeds_rotated:
+        await conn.execute(_SQL["rotate_feeds"], *rotated)
+    if fold.feeds_revoked:
+        await conn.execute(_SQL["revoke_feeds"], *columns(fold.feeds_revoked))
     return changes
 
 

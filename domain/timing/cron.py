@@ -38,9 +38,10 @@ class Cron:
     def __init__(self, second: str, minute: str, hour: str, day: str, month: str, weekday: str) -> None:
         self.follows_clock = _HOUR_OF_CLOCK.fullmatch(hour) is not None
         """The hour field alone says so: such a rule fires by the running clock, through gaps and overlaps."""
-        self._days, self._weekdays = fields.month_days(day), fields.weekdays(weekday)
-        self._months = frozenset(fields.numbers(month, fields.MONTH))
-        self._either = not any(text.startswith(("*", "?")) for text in (day, weekday))
+        self.month_days, self.weekdays = fields.month_days(day), fields.weekdays(weekday)
+        self.months = frozenset(fields.numbers(month, fields.MONTH))
+        self.either = not any(text.startswith(("*", "?")) for text in (day, weekday))
+        """Do days count that only one of the day fields names?"""
         self.times = Times(
             fields.numbers(hour, fields.HOUR),
             fields.numbers(minute, fields.MINUTE),
@@ -52,12 +53,12 @@ class Cron:
     @lru_cache(maxsize=16_384)  # noqa: B019 - expressions are themselves cached, and both caches are bounded
     def days(self, year: int, month: int) -> tuple[int, ...]:
         """The days of a month that the expression names."""
-        if month not in self._months:
+        if month not in self.months:
             return ()
         first, length = monthrange(year, month)
-        by_date = self._days.of(year, month)
-        has = self._weekdays.has
-        if self._either:
+        by_date = self.month_days.of(year, month)
+        has = self.weekdays.has
+        if self.either:
             return tuple(d for d in range(1, length + 1) if d in by_date or has(d, (first + d) % 7, length))
         return tuple(d for d in sorted(by_date) if has(d, (first + d) % 7, length))
 

@@ -109,10 +109,10 @@ def walk(given: RuleSet, start: datetime, zone: str) -> Rule:
         return rrule.walk(single, start)
     parts: list[Rule] = [_Ended.of(rule, start, zone) for rule in given.rules]
     untils = [_instant(rule.until) for rule in given.rules]
-    dates = sorted({_local(one, start, zone) for one in given.dates if one.in_range})
+    dates = sorted({local_of(one, start, zone) for one in given.dates if one.in_range})
     excluded = [one for one in given.excluded if one.in_range]
     days = frozenset(one.value for one in excluded if not isinstance(one.value, datetime))
-    times = frozenset(_local(one, start, zone) for one in excluded if isinstance(one.value, datetime))
+    times = frozenset(local_of(one, start, zone) for one in excluded if isinstance(one.value, datetime))
     if dates:
         parts, untils = [*parts, _Listed(dates)], [*untils, None]
     return Union(parts, days, times, untils)
@@ -238,7 +238,8 @@ def _last_local(until: date | datetime, zone: str) -> datetime:
     return local
 
 
-def _local(one: Given, start: datetime, zone: str) -> datetime:
+def local_of(one: Given, start: datetime, zone: str) -> datetime:
+    """The local time in `zone` that a value names; a date, at the time of day of `start`."""
     if not isinstance(one.value, datetime):
         return datetime.combine(one.value, start.time())
     if one.zone is None or one.zone == zone:

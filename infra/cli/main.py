@@ -26,6 +26,7 @@ GROUPS = {
     "calendars": ("calendar",),
     "importing": ("import",),
     "keys": ("keys",),
+    "feeds": ("feed",),
     "configuring": ("config",),
     "stacking": ("stack",),
     "maintaining": ("migrate", "rebuild"),

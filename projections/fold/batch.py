@@ -42,6 +42,9 @@ class Rows:
     keys_issued: list[tuple[Any, ...]] = field(default_factory=list)
     keys_rotated: list[tuple[Any, ...]] = field(default_factory=list)
     keys_revoked: list[tuple[Any, ...]] = field(default_factory=list)
+    feeds_opened: list[tuple[Any, ...]] = field(default_factory=list)
+    feeds_rotated: list[tuple[Any, ...]] = field(default_factory=list)
+    feeds_revoked: list[tuple[Any, ...]] = field(default_factory=list)
     #: Schedules and occurrences that an event touched; the others were only read.
     touched: set[UUID] = field(default_factory=set)
 

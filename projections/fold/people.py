@@ -1,10 +1,10 @@
-"""What the events of recipients, calendars and API keys change."""
+"""What the events of recipients, calendars, API keys and feeds change."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from horae.domain import calendar, key, recipient
+from horae.domain import calendar, feed, key, recipient
 from horae.domain.envelope import Event, Recorded
 from horae.projections.fold.batch import Rows, json_text
 
@@ -65,10 +65,38 @@ def _revoked(fold: Rows, event: Recorded, _body: key.KeyRevoked) -> None:
     fold.keys_revoked.append((event.stream, event.meta.recorded_at, event.version, event.position))
 
 
+def _opened(fold: Rows, event: Recorded, body: feed.FeedOpened) -> None:
+    fold.feeds_opened.append(
+        (
+            event.stream,
+            event.meta.tenant,
+            body.sha256,
+            body.prefix,
+            body.label,
+            body.personal.recipient if body.personal else None,
+            body.recipient_ref,
+            event.meta.recorded_at,
+            event.version,
+            event.position,
+        )
+    )
+
+
+def _feed_rotated(fold: Rows, event: Recorded, body: feed.FeedRotated) -> None:
+    fold.feeds_rotated.append((event.stream, body.sha256, body.prefix, body.old_until, event.version, event.position))
+
+
+def _feed_revoked(fold: Rows, event: Recorded, _body: feed.FeedRevoked) -> None:
+    fold.feeds_revoked.append((event.stream, event.meta.recorded_at, event.version, event.position))
+
+
 HANDLERS: dict[type[Event], Any] = {
     recipient.RecipientSet: _recipient,
     calendar.CalendarSet: _calendar,
     key.KeyIssued: _issued,
     key.KeyRotated: _rotated,
     key.KeyRevoked: _revoked,
+    feed.FeedOpened: _opened,
+    feed.FeedRotated: _feed_rotated,
+    feed.FeedRevoked: _feed_revoked,
 }

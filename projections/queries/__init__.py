@@ -1,8 +1,8 @@
 """What the read models answer: one function per question, typed rows, pages by opaque cursors.
 
 Every question about a tenant names that tenant, and is asked inside `tenancy.tenant_connection`, where row-level
-security says the same once more. `find_key`, `applied_position`, `open_owners`, `open_claims` and `count_standings` are
-about the installation.
+security says the same once more. `find_key`, `find_feed`, `applied_position`, `open_owners`, `open_claims` and
+`count_standings` are about the installation.
 """
 
 from horae.projections.queries.calendars import (
@@ -12,6 +12,7 @@ from horae.projections.queries.calendars import (
     schedules_following,
     schedules_on,
 )
+from horae.projections.queries.feeds import FeedRow, find_feed, list_feeds
 from horae.projections.queries.figures import StandingCount, applied_position, count_standings
 from horae.projections.queries.occurrences import (
     OccurrenceRow,
@@ -38,6 +39,7 @@ from horae.projections.queries.schedules import (
 __all__ = [
     "MAX_PAGE",
     "CalendarRow",
+    "FeedRow",
     "KeyRow",
     "OccurrenceRow",
     "OpenClaim",
@@ -52,12 +54,14 @@ __all__ = [
     "calendar_names",
     "count_standings",
     "current_slot",
+    "find_feed",
     "find_key",
     "get_occurrence",
     "get_recipient",
     "get_schedule",
     "list_calendars",
     "list_dead_letters",
+    "list_feeds",
     "list_keys",
     "list_occurrences",
     "list_schedules",

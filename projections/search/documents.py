@@ -17,6 +17,7 @@ from typing import Any, Literal
 from horae.domain import occurrence as o
 from horae.domain import schedule as s
 from horae.domain.envelope import Recorded
+from horae.domain.feed import FeedOpened
 from horae.domain.key import KeyIssued
 from horae.projections.search.words import Clause, document_words, highlight
 
@@ -196,6 +197,8 @@ def _summary(event: Recorded) -> str:
             said += f": {body.failure.message}"
         case KeyIssued():
             said += f": {body.label} ({body.scope.value})"
+        case FeedOpened():
+            said += f": {body.label}"
         case _:
             pass
     reason = getattr(body, "reason", None)

@@ -146,6 +146,23 @@ UPDATE api_keys AS k SET revoked_at = n.revoked_at, version = n.version, positio
 FROM unnest($1::uuid[], $2::timestamptz[], $3::int[], $4::bigint[]) AS n (id, revoked_at, version, position)
 WHERE k.id = n.id;
 
+-- name: open_feeds
+-- New feeds.
+INSERT INTO feeds (id, tenant, sha256, prefix, label, recipient, recipient_ref, created_at, version, position)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                     $8::timestamptz[], $9::int[], $10::bigint[]);
+
+-- name: rotate_feeds
+-- Feeds that have another token. One at a time: a feed may be rotated twice in a batch, and each counts on the last.
+UPDATE feeds SET old_sha256 = sha256, sha256 = $2, prefix = $3, old_until = $4, version = $5, position = $6
+WHERE id = $1;
+
+-- name: revoke_feeds
+-- Feeds that answer no more.
+UPDATE feeds AS f SET revoked_at = n.revoked_at, version = n.version, position = n.position
+FROM unnest($1::uuid[], $2::timestamptz[], $3::int[], $4::bigint[]) AS n (id, revoked_at, version, position)
+WHERE f.id = n.id;
+
 -- name: park
 -- Events that cannot be applied, and those behind them.
 INSERT INTO parked (family, position, stream, version, tenant, event, error)

@@ -82,6 +82,18 @@ SELECT id, tenant, sha256, prefix, label, scope, created_at, expires_at, revoked
        position
 FROM api_keys WHERE sha256 = $1;
 
+-- name: find_feed
+-- The feed whose token is presented.
+SELECT id, tenant, sha256, prefix, label, recipient, recipient_ref, created_at, old_until, revoked_at, version, position
+FROM feeds WHERE $1 IN (sha256, old_sha256);
+
+-- name: list_feeds
+-- A page of a tenant's feeds.
+SELECT id, tenant, sha256, prefix, label, recipient, recipient_ref, created_at, old_until, revoked_at, version, position
+FROM feeds AS f WHERE {where}
+ORDER BY f.created_at DESC, f.id DESC
+LIMIT $1;
+
 -- name: list_calendars
 -- A tenant's calendars by id.
 SELECT id, definition, version, created_at, updated_at, position FROM calendars

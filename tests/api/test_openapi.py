@@ -40,7 +40,7 @@ async def test_every_operation_documents_its_errors_scope_and_answer(world: Worl
         stores = method == "post" and path not in ("/v1/timings/preview", "/v1/clock/advance")
         assert ("Idempotency-Key" in names) == (stores or method == "patch"), path
     assert seen >= 35
-    assert {path.split("/")[1] for path in document["paths"]} == {"v1", "healthz", "readyz", "metrics"}
+    assert {path.split("/")[1] for path in document["paths"]} == {"v1", "feeds", "healthz", "readyz", "metrics"}
 
 
 async def test_references_lead_somewhere(world: World) -> None:

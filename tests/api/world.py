@@ -18,6 +18,7 @@ from horae.api.app import create_app
 from horae.api.services import ApiSettings, Services
 from horae.commands.calendars import Calendars
 from horae.commands.context import Call
+from horae.commands.feeds import Feeds
 from horae.commands.keys import Keys
 from horae.commands.occurrences import Attempt, Occurrences
 from horae.commands.recipients import Recipients
@@ -161,6 +162,7 @@ async def make_world(
             occurrences=Occurrences(store, clock, ids),
             recipients=recipients,
             calendars=Calendars(store, clock, ids, standing),
+            feeds=Feeds(store, real_clock, ids, refs, secrets.token_bytes),
             keys=Keys(store, real_clock, ids, secrets.token_bytes),
             store=store,
             pool=pool,

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from horae.domain import audit as a
 from horae.domain import calendar as c
+from horae.domain import feed as f
 from horae.domain import key as k
 from horae.domain import occurrence as o
 from horae.domain import recipient as r
@@ -194,6 +195,16 @@ SAMPLES: tuple[Event, ...] = (
     ),
     k.KeyRotated(successor=OTHER, expires_at=AT),
     k.KeyRevoked(reason="leaked"),
+    f.FeedOpened(
+        sha256="ab" * 32,
+        prefix="hf_abcdefg",
+        label="team",
+        recipient_ref="r_17",
+        personal=f.FeedOwner(recipient="user-17"),
+        request_digest="d1",
+    ),
+    f.FeedRotated(sha256="cd" * 32, prefix="hf_hijklmn", old_until=AT, request_digest="d1"),
+    f.FeedRevoked(reason="lost"),
     a.SlotSilent(schedule_id=STREAM, occurrence_id=OTHER, slot=SLOT, due_at=AT, state="overdue"),
     q.RequestAnswered(schedule_id=STREAM, operation="pause", version=2, request_digest="d1"),
 )

@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from horae.domain import feed as f
 from horae.domain import key as k
 from horae.domain import recipient as r
 from horae.projections import schema
@@ -18,6 +19,7 @@ from horae.projections.projector import Projector
 from horae.projections.queries import (
     applied_position,
     count_standings,
+    find_feed,
     find_key,
     get_occurrence,
     get_recipient,
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     Pool = asyncpg.Pool[asyncpg.Record]
 
-TABLES = ("schedules", "schedule_tags", "standings", "occurrences", "due", "recipients", "api_keys", "parked")
+TABLES = ("schedules", "schedule_tags", "standings", "occurrences", "due", "recipients", "api_keys", "feeds", "parked")
 
 
 @pytest.fixture
@@ -52,6 +54,7 @@ async def told(conn: Connection) -> Told:
     recipient = r.RecipientSet(recipient_ref="ref", personal=r.RecipientProfile(id="user-17", zone="Asia/Tokyo"))
     told.tell(UUID(int=50), recipient)
     told.tell(UUID(int=51), k.KeyIssued(sha256="ab" * 32, prefix="hk_ab", label="ci", scope=k.Scope.WRITE))
+    told.tell(UUID(int=52), f.FeedOpened(sha256="cd" * 32, prefix="hf_cd", label="team"))
     projector = Projector()
     await projector.load(conn)
     await projector.apply(conn, told.log)
@@ -142,3 +145,13 @@ async def test_the_tenant_s_index_serves_under_row_level_security(api: Pool, tol
         ):
             plan = "\n".join(row[0] for row in await reader.fetch(f"EXPLAIN {query}"))
             assert "Index Cond: ((tenant = current_setting" in plan or "Index Cond: (tenant = current_setting" in plan
+
+
+async def test_a_calendar_program_sees_the_one_feed_whose_token_it_has(api: Pool, told: Told) -> None:
+    """By the hash that it presents, and by the one before for as long as that is known; nothing else of any tenant."""
+    async with api.acquire() as conn:
+        found = await find_feed(conn, "cd" * 32)
+        assert (found and found.tenant, found and found.label) == ("acme", "team")
+        assert await find_feed(conn, "") is None
+        assert await find_feed(conn, "ab" * 32) is None
+        assert await counts(conn) == dict.fromkeys(TABLES, 0)

@@ -1,0 +1,152 @@
+"""What feeds hold: laid out by other people's code, and read back in by our own, they name the very same instants."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from horae.api.icalendar import AHEAD, Shown, render
+from horae.domain import timing as t
+from horae.domain.timing.zonefacts import transitions
+from horae.domain.timing.zones import to_local, zone_names
+from horae.projections.queries import ScheduleRow
+from tests.domain.timing.strategies import series
+from tests.fixtures.calendar_program import laid_out, zones_of
+
+#: Slots that are compared.
+N = 40
+
+#: python-dateutil refuses a change by a whole day, and takes a change of standard time for a gap of two days.
+BEYOND_OTHERS = {"Pacific/Apia", "Asia/Kathmandu"}
+
+Case = tuple[t.Every, t.Context]
+#: Half of the cases have neither policies nor jitter: most of those iCalendar can hold.
+CASES = st.one_of(series(), series(policies=False, jitter=False))
+
+
+def row(timing: t.Timing, ctx: t.Context, **more: Any) -> ScheduleRow:
+    """A schedule as the read models have it; its timing is normalised."""
+    facts: dict[str, Any] = {
+        "id": ctx.schedule_id,
+        "tenant": "acme",
+        "version": 1,
+        "position": 1,
+        "status": "pending",
+        "recipient": "user-17",
+        "recipient_ref": "r",
+        "channel": "log:",
+        "priority": 3,
+        "kind": timing.kind,
+        "timing": timing.model_dump_json(),
+        "delivery": "{}",
+        "content": json.dumps({"subject": "Hi"}),
+        "metadata": "{}",
+        "expires_after": None,
+        "tags": (),
+        "cloned_from": None,
+        "created_at": ctx.now,
+        "updated_at": ctx.now,
+        "next": t.first(timing, ctx),
+        "zone": None,
+        "skipped": tuple(ctx.exceptions),
+        "open": 0,
+        "fired": 0,
+        "missed": 0,
+        "executed_at": None,
+        "failure_reason": None,
+    }
+    return ScheduleRow(**facts | more)
+
+
+def file_of(*rows: ScheduleRow, now: datetime) -> str:
+    """The feed of these schedules."""
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return render(Shown(title="x", today=today, schedules=rows, calendars={}, slots=N + 40)).decode()
+
+
+def slots(every: t.Every, ctx: t.Context, count: int = N) -> list[t.Next]:
+    """The first so many slots."""
+    found: list[t.Next] = []
+    at = t.after(every, ctx.now, ctx)
+    while at is not None and len(found) < count:
+        found.append(at)
+        at = t.following(every, at, ctx)
+    return found
+
+
+def compared(case: Case, skip: set[int]) -> tuple[str, list[datetime], t.Context]:
+    """A feed of the case, with some of its slots taken out; the instants that it must name; its context."""
+    timing, ctx = case
+    every = t.normalise(timing, ctx)
+    assert isinstance(every, t.Every)
+    all_slots = slots(every, ctx)
+    gone = frozenset(at.slot for i, at in enumerate(all_slots) if i in skip)
+    ctx = replace(ctx, exceptions=gone)
+    shown = row(every, ctx)
+    if shown.next is None:
+        return "", [], ctx
+    due = sorted(at.due_at.replace(microsecond=0) for at in slots(every, ctx))
+    # Jitter carries slots in front of, and behind, the last of those that were counted.
+    last = min(due[-1] - (every.jitter or timedelta(0)), ctx.now + AHEAD - timedelta(days=1))
+    return file_of(shown, now=ctx.now), [at for at in due if ctx.now < at <= last], ctx
+
+
+@pytest.mark.covers("CMP-11")
+@settings(max_examples=100)
+@given(CASES.filter(lambda case: case[0].zone not in BEYOND_OTHERS), st.sets(st.integers(0, 9), max_size=3))
+def test_other_programs_lay_a_feed_out_to_our_instants(case: Case, skip: set[int]) -> None:
+    """Any rule, zone, policy, jitter and count, across clock changes: by the file's own zones, in others' code."""
+    file, expected, ctx = compared(case, skip)
+    if expected:
+        assert laid_out(file, ctx.now + timedelta(seconds=1), expected[-1]) == expected
+
+
+def _zone_file(zone: str) -> str:
+    timing, ctx = t.At(local=(NOW + timedelta(days=9)).replace(tzinfo=None), zone=zone), t.Context(NOW, UUID(int=1))
+    return file_of(row(t.normalise(timing, ctx), ctx), now=NOW)
+
+
+def check_zone(name: str) -> None:
+    """At every hour around each clock change, and monthly, from 2026 to 2045: somebody else's reading of our VTIMEZONE.
+
+    Beyond what is looked at only zones with a yearly rule go on, and all others of today's are at rest by then.
+    """
+    file = _zone_file(name)
+    if "VTIMEZONE" not in file:
+        return
+    (theirs,) = zones_of(file).values()
+    known = 2026 + 12 if "RDATE" in file else 2045
+    for year in range(2026, known):
+        around = [change.at + timedelta(hours=h) for change in transitions(name, year) for h in (-25, -3, 3, 25)]
+        for at in [datetime(year, month, 15, 12, tzinfo=UTC) for month in range(1, 13)] + around:
+            local, _ = to_local(at.replace(tzinfo=None), name)
+            assert local.replace(tzinfo=theirs).utcoffset() == local - at.replace(tzinfo=None), (name, at)
+
+
+NOW = datetime(2026, 12, 1, 8, tzinfo=UTC)
+_SAMPLE = (
+    *("Europe/Berlin", "Europe/Dublin", "America/New_York", "Africa/Casablanca", "America/Vancouver", "Asia/Gaza"),
+    *("Australia/Lord_Howe", "Asia/Kathmandu", "America/Santiago", "Asia/Beirut", "Pacific/Easter", "Etc/GMT+5"),
+)
+
+
+@pytest.mark.covers("TZ-02")
+@pytest.mark.parametrize("zone", _SAMPLE)
+def test_a_zones_rules_are_in_the_file(zone: str) -> None:
+    """Yearly rules, lists where there is none, saving below zero, half an hour, a change that is the last."""
+    check_zone(zone)
+
+
+@pytest.mark.soak
+@pytest.mark.covers("TZ-02")
+def test_every_zones_rules_are_in_the_file() -> None:
+    """All of the database's."""
+    for zone in sorted(zone_names()):
+        check_zone(zone)
