@@ -39,7 +39,7 @@ class Log(Protocol):
     """What the feed needs of the event store."""
 
     def subscribe(self, after: int = 0) -> AbstractAsyncContextManager[AsyncIterator[list[Recorded]]]:
-        """Batches of events later than the position, in order, each once; the iteration ends when closed."""
+        """Batches of events later than the position, in order, each once; a step may be cancelled without loss."""
         ...
 
 

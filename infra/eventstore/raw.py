@@ -1,7 +1,7 @@
-"""The notification log as batches of rows that nobody has decoded: what the relay reads.
+"""The notification log as batches of rows that nobody has decoded: the relay passes them on, the subscription decodes.
 
-Place in the flow: log -> *raw subscription* -> relay. It lives on one connection of its own without a thread, and reads
-only when asked: while Kafka is away nothing piles up here.
+Place in the flow: log -> *raw subscription* -> relay (stack profile) or `Subscription` (embedded). It lives on one
+connection of its own without a thread, and reads only when asked: where the consumer waits, nothing piles up here.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class RawSubscription:
                 self._told.clear()
                 rows = await read_rows(session, self._position, self._batch)
             except (*_INTERRUPTED, TimeoutError) as error:
-                _log.warning("raw_subscription_interrupted", position=self._position, error=str(error).strip())
+                _log.warning("subscription_interrupted", position=self._position, error=str(error).strip())
                 await self._disconnect()
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
@@ -79,11 +79,13 @@ class RawSubscription:
                 self._position = rows[-1].position
                 return rows
             wait_s = _FIRST_WAIT_S
+            # Not `wait_for`: in Python 3.11 it forgets a cancellation that comes together with what it waits for.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._told.wait(), _LOOK_AGAIN_S)
+                async with asyncio.timeout(_LOOK_AGAIN_S):
+                    await self._told.wait()
 
     async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
-        session = await asyncpg.connect(self._dsn, server_settings={"application_name": "horae-raw-subscription"})
+        session = await asyncpg.connect(self._dsn, server_settings={"application_name": "horae-subscription"})
         self._session = session
         session.add_termination_listener(lambda *_: self._told.set())
         # Listening before the first read: nothing falls between the two. The channel is the table's name.

@@ -1,8 +1,8 @@
 """The library's application recorder over our table: its insert is one SQL function in one round trip.
 
-Place in the flow: the writer calls `append` on its own connection; the subscription reads and listens through the
-library. The library's own write retries are not used: after a lost answer they would report our own success as a
-conflict.
+Place in the flow: the writer calls `append` on its own connection; reading the log as a stream is `raw`'s. Through the
+recorder the log is open to the library's own tools as well. The library's own write retries are not used: after a lost
+answer they would report our own success as a conflict.
 """
 
 from collections.abc import Sequence

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Literal
 from uuid import uuid4
 
 import psycopg
@@ -64,7 +65,7 @@ async def test_it_passes_on_what_nobody_can_decode(store: PostgresEventStore, da
 
 async def test_it_goes_on_after_its_connection_died(store: PostgresEventStore, database: Database) -> None:
     """While it waits and while it does not: a pause, no row lost, and nothing twice."""
-    kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'horae-raw-subscription'"
+    kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'horae-subscription'"
     async with store.subscribe_raw() as subscription:
         await store.append(events_of(uuid4(), [1]))
         assert await positions(subscription, 1) == [1]
@@ -87,3 +88,31 @@ async def test_a_step_that_is_cancelled_loses_nothing(store: PostgresEventStore)
             done = await asyncio.gather(step, return_exceptions=True)
             if isinstance(done[0], BaseException):
                 assert await positions(subscription, position) == [position]
+
+
+class Told(asyncio.Event):
+    """Says when somebody waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.awaited = asyncio.Event()
+
+    async def wait(self) -> Literal[True]:
+        self.awaited.set()
+        return await super().wait()
+
+
+async def test_a_step_that_is_cancelled_as_it_is_told_ends(
+    store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The word that there is more must not swallow the cancellation: whoever cancelled would wait for ever."""
+    told = Told()
+    async with store.subscribe_raw() as subscription:
+        monkeypatch.setattr(subscription, "_told", told)
+        step = asyncio.create_task(anext(subscription))
+        await told.awaited.wait()
+        told.set()
+        step.cancel()
+        done, _ = await asyncio.wait({step}, timeout=10)
+        assert done == {step}
+        assert step.cancelled()
