@@ -23,6 +23,7 @@ from horae.domain.errors import Unavailable
 from horae.domain.undecodable import load_or_stand_in
 from horae.infra.eventstore.batch import MAX_EVENTS_PER_COMMIT, make_append
 from horae.infra.eventstore.figures import CommitFigures
+from horae.infra.eventstore.gathering import Gathering
 from horae.infra.eventstore.lanes import Lanes
 from horae.infra.eventstore.own import OwnEvents
 from horae.infra.eventstore.raw import RawSubscription
@@ -36,6 +37,9 @@ SELECT originator_id, originator_version, notification_id, topic, state, tenant,
 WHERE notification_id > $2 AND notification_id <= $3 AND shard = ANY ($1::smallint[])
 ORDER BY notification_id LIMIT $4
 """
+
+#: Tenants that are remembered to have read; those at rest are forgotten then.
+_TENANTS = 1_000
 
 _FIRST_WAIT_S = 0.02
 _LONGEST_WAIT_S = 0.5
@@ -77,6 +81,7 @@ class PostgresEventStore:
         self._writer = Writer(dsn, self._lanes, patience_s=patience_s, figures=figures)
         self._reads = _Reads(dsn, readers, patience_s)
         self._all = _Reader(self._reads, None)
+        self._gatherings: dict[str, Gathering[list[Recorded]]] = {}
         #: For our own subscription; None while there is none.
         self._own: OwnEvents | None = None
 
@@ -151,7 +156,12 @@ class PostgresEventStore:
 
     def scoped(self, tenant: str) -> EventReader:
         """A reader that sees only `tenant`'s events, held by row-level security besides the query's own condition."""
-        return _Reader(self._reads, tenant)
+        gathering = self._gatherings.get(tenant)
+        if gathering is None:
+            if len(self._gatherings) >= _TENANTS:
+                self._gatherings = {name: each for name, each in self._gatherings.items() if not each.idle}
+            gathering = self._gatherings[tenant] = Gathering(_Reader(self._reads, tenant).load_many)
+        return _Reader(self._reads, tenant, gathering)
 
     def subscribe(self, after: int = 0) -> Subscription:
         """Every event later than position `after`, in order, as it is stored; for the owner's role."""
@@ -171,9 +181,11 @@ class PostgresEventStore:
 class _Reader:
     """`EventReader` for one tenant, or for all (None: only the owner's role sees anything)."""
 
-    def __init__(self, reads: "_Reads", tenant: str | None) -> None:
+    def __init__(self, reads: "_Reads", tenant: str | None, gathering: Gathering[list[Recorded]] | None = None) -> None:
+        """`gathering`: what reads for others of the tenant at the same time."""
         self._reads = reads
         self._tenant = tenant
+        self._gathering = gathering
 
     async def load(
         self,
@@ -190,6 +202,8 @@ class _Reader:
         return list(takewhile(lambda event: event.meta.recorded_at <= until, events))
 
     async def load_many(self, streams: Collection[UUID]) -> dict[UUID, list[Recorded]]:
+        if self._gathering is not None:
+            return await self._gathering.read(streams)
         query = "SELECT * FROM log.load($1, $2, NULL, NULL)"
         events = _decode(await self._reads.fetch(query, self._tenant, list(streams)))
         return {stream: list(history) for stream, history in groupby(events, key=attrgetter("stream"))}
