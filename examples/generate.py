@@ -341,7 +341,7 @@ call@example.com,accepted,
 floating@example.com,accepted,
 allday@example.com,accepted,
 cancelled@example.com,rejected,STATUS
-extra-dates@example.com,rejected,RDATE
+extra-dates@example.com,accepted,
 nobody@example.com,rejected,ATTENDEE
 past@example.com,rejected,DTSTART
 """
