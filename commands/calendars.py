@@ -22,7 +22,7 @@ from horae.domain.errors import NotFound
 from horae.domain.ids import shard_of
 from horae.domain.timing import publicdays
 from horae.domain.timing.calendared import calendar_id
-from horae.domain.timing.opendays import BUILT_IN, DEFAULT, Calendar, CalendarDefinition, Day
+from horae.domain.timing.opendays import DEFAULT, USUAL, Calendar, CalendarDefinition, Day, Standard, built_in
 
 #: Calendars that are remembered with what was reckoned of their days.
 _REMEMBERED = 256
@@ -39,7 +39,8 @@ class Scoped(Protocol):
 class Assembler:
     """Puts calendars together with those that they name, and remembers them with what was reckoned of their days."""
 
-    def __init__(self) -> None:
+    def __init__(self, standard: Standard = USUAL) -> None:
+        self._standard, self._built_in = standard, built_in(standard)
         self._kept: dict[tuple[str, str], Calendar] = {}
 
     def together(
@@ -65,13 +66,14 @@ class Assembler:
         tenant, named = key
         state = states.get(key)
         if state is None:
-            made[key] = BUILT_IN if named == DEFAULT else None
+            made[key] = self._built_in if named == DEFAULT else None
             return made[key]
         plus, minus = (
             tuple(other for each in side if (other := self._put_together((tenant, each), states, made)) is not None)
             for side in (state.definition.plus, state.definition.minus)
         )
-        made[key] = calendar = self._remembered(tenant, Calendar(named, state.version, state.definition, plus, minus))
+        calendar = Calendar(named, state.version, state.definition, plus, minus, self._standard)
+        made[key] = calendar = self._remembered(tenant, calendar)
         return calendar
 
     def _remembered(self, tenant: str, calendar: Calendar) -> Calendar:
@@ -87,14 +89,18 @@ class Assembler:
 class Resolver:
     """Gives calendars, with those that they name, as the log has them now."""
 
-    def __init__(self, log: Scoped) -> None:
-        """`log` is read as each tenant whose calendars are asked for: the API's role sees nothing otherwise."""
-        self._log, self._assembler = log, Assembler()
+    def __init__(self, log: Scoped, standard: Standard = USUAL) -> None:
+        """`log` is read as each tenant whose calendars are asked for: the API's role sees nothing otherwise.
+
+        `standard`: what calendars leave out.
+        """
+        self._log, self._assembler, self._standard = log, Assembler(standard), standard
 
     async def resolve(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], Calendar]:
         """(tenant, id) -> the calendar; one that nobody has written is absent, but for the built-in one."""
         states = await self.states(wanted)
-        if any(state.definition.country is not None for state in states.values()) and not publicdays.ready():
+        countries = {self._standard.country, *(state.definition.country for state in states.values())}
+        if countries != {None} and not publicdays.ready():
             # Seconds of importing, once, beside the loop on which others wait.
             await asyncio.to_thread(publicdays.prepare)
         return self._assembler.together(wanted, states)
@@ -165,9 +171,11 @@ class CalendarWritten:
 class Calendars:
     """Commands on calendars."""
 
-    def __init__(self, store: EventStore, clock: Clock, ids: Ids, users: CalendarUsers) -> None:
+    def __init__(
+        self, store: EventStore, clock: Clock, ids: Ids, users: CalendarUsers, standard: Standard = USUAL
+    ) -> None:
         self._store, self._clock, self._ids, self._users = store, clock, ids, users
-        self.resolver = Resolver(store)
+        self.resolver = Resolver(store, standard)
 
     @tracing.operation("calendar.put")
     async def put(

@@ -25,7 +25,7 @@ from horae.domain.envelope import NewEvent, Recorded
 from horae.domain.errors import HoraeError, Invalid
 from horae.domain.ids import derived_id, shard_of
 from horae.domain.timing.calendared import calendar_id
-from horae.domain.timing.opendays import Calendar
+from horae.domain.timing.opendays import USUAL, Calendar, Standard
 from horae.domain.timing.wherever import AS_ASKED, Wherever, fit
 
 DEFAULT_RETRY = Retry()
@@ -70,12 +70,16 @@ class Creation:
         default_zone: str = "UTC",
         default_retry: Retry = DEFAULT_RETRY,
         offered: Offered = NO_KAFKA,
+        standard: Standard = USUAL,
     ) -> None:
-        """`default_retry`: for schedules that say nothing about retries. `offered`: the channels that exist here."""
+        """`default_retry`: for schedules that say nothing about retries. `offered`: the channels that exist here.
+
+        `standard`: what calendars leave out.
+        """
         self._store, self._clock, self._ids, self._refs = store, clock, ids, refs
         self._recipients, self._default_zone, self._default_retry = recipients, default_zone, default_retry
         self._offered = offered
-        self._calendars = Resolver(store)
+        self._calendars = Resolver(store, standard)
 
     @tracing.operation("schedule.create", tracing.answer_facts)
     async def create(self, call: Call, draft: Draft) -> Answer[s.Schedule]:

@@ -37,6 +37,7 @@ from horae.domain.delivery import Failure
 from horae.domain.envelope import NewEvent, Recorded
 from horae.domain.errors import Busy, NotFound, Unavailable
 from horae.domain.ids import recipient_stream
+from horae.domain.timing.opendays import USUAL, Standard
 
 __all__ = ["Attempt", "Occurrences", "Settled", "fold", "insist"]
 
@@ -83,10 +84,11 @@ class Occurrences:
         ids: Ids,
         default_zone: str = "UTC",
         ended: Callable[[str], None] = lambda _: None,
+        standard: Standard = USUAL,
     ) -> None:
         self._store, self._clock, self._ids, self._default_zone = store, clock, ids, default_zone
         self._ended = ended
-        self._calendars = Resolver(store)
+        self._calendars = Resolver(store, standard)
 
     # --- claiming -------------------------------------------------------------------------------------------------
 

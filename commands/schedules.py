@@ -29,6 +29,7 @@ from horae.domain.envelope import NewEvent, Recorded
 from horae.domain.errors import Unavailable
 from horae.domain.ids import shard_of
 from horae.domain.request import RequestAnswered, request_stream
+from horae.domain.timing.opendays import USUAL, Standard
 
 Decision = tuple[s.Command, Mapping[UUID, int]]
 Cause = Literal["calendar", "zone", "recipient"]
@@ -53,8 +54,9 @@ class Schedules(Creation, ScheduleHistory):
         default_zone: str = "UTC",
         default_retry: Retry = DEFAULT_RETRY,
         offered: Offered = NO_KAFKA,
+        standard: Standard = USUAL,
     ) -> None:
-        super().__init__(store, clock, ids, refs, recipients, default_zone, default_retry, offered)
+        super().__init__(store, clock, ids, refs, recipients, default_zone, default_retry, offered, standard)
         self._series, self._occurrences = series, occurrences
 
     # --- changing ---------------------------------------------------------------------------------------------

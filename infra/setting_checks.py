@@ -9,8 +9,11 @@ import re
 from typing import Final
 
 from horae.domain.errors import Invalid
+from horae.domain.timing.opendays import USUAL, Hours, Standard
+from horae.domain.timing.publicdays import check_country
 from horae.domain.timing.zones import check_zone
 
+_CLOCK: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d|24:00", re.ASCII)
 #: The setting's word for the zone data that are installed.
 IANA: Final = "IANA"
 
@@ -22,6 +25,37 @@ def known_zone(name: str) -> str:
     except Invalid as error:
         raise ValueError(str(error)) from None
     return name
+
+
+def hours_of_business(text: str) -> str:
+    """`09:00-17:00`, several stretches between commas. Raises ValueError for what is none."""
+    before = "00:00"
+    for stretch in listed(text):
+        start, dash, end = stretch.partition("-")
+        if not dash or not (_CLOCK.fullmatch(start) and _CLOCK.fullmatch(end) and before <= start < end):
+            raise ValueError("write 09:00-17:00, or several stretches in order: 09:00-12:00,13:00-17:00")
+        before = end
+    if before == "00:00":
+        raise ValueError("write 09:00-17:00: without hours nothing would ever be open")
+    return text
+
+
+def known_country(text: str | None) -> str | None:
+    """A country, or a part of it: `DE`, `DE-BY`. Raises ValueError with what there is."""
+    if text is not None:
+        country, _, part = text.partition("-")
+        try:
+            check_country(country, part or None)  # seconds of importing, for those alone who ask for it
+        except Invalid as error:
+            raise ValueError(str(error)) from None
+    return text
+
+
+def standard_of(hours: str, country: str | None, *, weekends: bool) -> Standard:
+    """What calendars leave out, from checked settings."""
+    stretches = tuple(Hours(start=start, end=end) for start, _, end in (each.partition("-") for each in listed(hours)))
+    named, _, part = (country or "").partition("-")
+    return Standard(stretches, frozenset() if weekends else USUAL.weekend, named or None, part or None)
 
 
 #: Topics with a meaning to us: who may name the topic of a release may not name these.

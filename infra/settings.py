@@ -20,8 +20,18 @@ from horae import __version__
 from horae.domain.channel import RELEASE_TOPIC, Offered, parse_channel
 from horae.domain.delivery import Retry
 from horae.domain.errors import Invalid
+from horae.domain.timing.opendays import Standard
 from horae.infra.default_data import HERE, default_data_folder
-from horae.infra.setting_checks import IANA, OWN_TOPICS, header, known_zone, listed
+from horae.infra.setting_checks import (
+    IANA,
+    OWN_TOPICS,
+    header,
+    hours_of_business,
+    known_country,
+    known_zone,
+    listed,
+    standard_of,
+)
 from horae.infra.setting_sources import EnvironmentSource, FileSource, Named, Origin, SettingsError, named
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -76,6 +86,22 @@ class Settings(BaseSettings):
         description="Release of the zone data to plan by. `IANA`: the installed `tzdata` package; else the path of a "
         "`tzdata` wheel, or of a folder that one was unpacked into.",
     )
+    business_hours: Annotated[
+        str,
+        AfterValidator(hours_of_business),
+        Named("BUSINESS_HOURS_DEFAULT", "timezone.businessHours.default", None, ("ENV-32", "CFG-14")),
+    ] = Field("09:00-17:00", description="Business hours of calendars that name none; several stretches by commas.")
+    business_on_weekends: Annotated[
+        bool, Named("HORAE_BUSINESS_ON_WEEKENDS", "timezone.businessHours.weekends", None, ("CFG-15",))
+    ] = Field(False, description="Calendars that name neither weekend nor country work on Saturdays and Sundays, too.")
+    business_on_holidays: Annotated[
+        bool, Named("HORAE_BUSINESS_ON_HOLIDAYS", "timezone.businessHours.holidays", None, ("CFG-16",))
+    ] = Field(False, description="The built-in calendar works on the public holidays of its country, too.")
+    holiday_country: Annotated[
+        str | None,
+        AfterValidator(known_country),
+        Named("HORAE_HOLIDAY_COUNTRY", "timezone.businessHours.country"),
+    ] = Field(None, description="Country, or part of one (DE-BY), of the built-in calendar's holidays; absent: none.")
     service_version: Annotated[str, Named("SERVICE_VERSION", None, None, ("ENV-45",))] = Field(
         __version__, description="Version shown in health reports; the installed one by default."
     )
@@ -281,6 +307,12 @@ class Settings(BaseSettings):
         if self.kafka_release_topics is None:
             return Offered(frozenset({RELEASE_TOPIC}) if self.profile == "stack" else frozenset())
         return Offered(frozenset(listed(self.kafka_release_topics)))
+
+    @property
+    def standard(self) -> Standard:
+        """What calendars leave out."""
+        country = None if self.business_on_holidays else self.holiday_country
+        return standard_of(self.business_hours, country, weekends=self.business_on_weekends)
 
     @property
     def virtual(self) -> bool:

@@ -77,12 +77,13 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             settings.default_zone,
             settings.default_retry,
             settings.offered,
+            settings.standard,
         )
         yield Services(
             schedules=schedules,
-            occurrences=Occurrences(store, clock, ids, settings.default_zone),
+            occurrences=Occurrences(store, clock, ids, settings.default_zone, standard=settings.standard),
             recipients=recipients,
-            calendars=Calendars(store, clock, ids, standing),
+            calendars=Calendars(store, clock, ids, standing, settings.standard),
             # Keys and tokens live on real time, whatever the service's clock says.
             feeds=Feeds(store, real_clock, ids, refs, secrets.token_bytes),
             keys=Keys(store, real_clock, ids, secrets.token_bytes),

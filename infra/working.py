@@ -113,7 +113,15 @@ class Parts:
 
     def auditor(self) -> Auditor:
         """Compares what should have ended with what did; one is enough."""
-        return Auditor(AuditorConfig(), self.pool, self.store, self.clock, self.metrics, self.settings.default_zone)
+        return Auditor(
+            AuditorConfig(),
+            self.pool,
+            self.store,
+            self.clock,
+            self.metrics,
+            self.settings.default_zone,
+            self.settings.standard,
+        )
 
     async def connect(self) -> schema.Connection:
         """A connection to the read models, for a feed: others wait for the positions that its transactions move.
@@ -172,7 +180,7 @@ async def open_parts(settings: Settings, incarnation: Incarnation) -> AsyncItera
             clock,
             virtual,
             stepped,
-            Occurrences(store, clock, NewIds(), settings.default_zone, metrics.count_ended),
+            Occurrences(store, clock, NewIds(), settings.default_zone, metrics.count_ended, settings.standard),
             channels,
             registry,
             metrics,

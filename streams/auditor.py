@@ -39,6 +39,7 @@ from horae.domain.ids import occurrence_id, shard_of
 from horae.domain.occurrence import Phase
 from horae.domain.schedule import Schedule, Status
 from horae.domain.timing.calendared import calendar_id
+from horae.domain.timing.opendays import USUAL, Standard
 from horae.projections.audit import (
     Series,
     Suspect,
@@ -102,10 +103,11 @@ class Auditor:
         clock: Clock,
         metrics: Metrics,
         default_zone: str = "UTC",
+        standard: Standard = USUAL,
     ) -> None:
         self._config, self._pool, self._store = config.validate(), pool, store
         self._clock, self._metrics, self._default_zone = clock, metrics, default_zone
-        self._resolver = Resolver(store)
+        self._resolver = Resolver(store, standard)
         self._after, self._alarmed, self._told = _LOWEST, set[UUID](), set[UUID]()
         self.last: Report | None = None
 

@@ -34,7 +34,7 @@ from horae.domain.errors import Invalid
 from horae.domain.key import Scope
 from horae.domain.timing import publicdays
 from horae.domain.timing.daysfile import read_days
-from horae.domain.timing.opendays import BUILT_IN, WEEKDAYS, Calendar, CalendarDefinition, CalendarId
+from horae.domain.timing.opendays import WEEKDAYS, Calendar, CalendarDefinition, CalendarId
 from horae.domain.timing.zones import check_zone, to_local, to_utc
 from horae.projections import queries
 
@@ -155,7 +155,7 @@ async def get_calendar(request: Request, calendar_id: str) -> Response:
     calendar = await calendars.resolve(caller.tenant, named)
     if calendar.version == 0:
         return respond(
-            CalendarShown.model_construct(id=named, version=0, definition=BUILT_IN.definition, label=calendar.label)
+            CalendarShown.model_construct(id=named, version=0, definition=calendar.definition, label=calendar.label)
         )
     answer = await calendars.get(caller.tenant, named)
     shown = CalendarShown.model_construct(
@@ -248,7 +248,7 @@ def _is_weekend(calendar: Calendar, day: date) -> bool:
         return WEEKDAYS[day.weekday()] in definition.weekend
     if definition.country is not None:
         return day.weekday() in publicdays.weekend_of(definition.country, day.year)
-    return day.weekday() >= 5
+    return day.weekday() in calendar.standard.weekend
 
 
 async def _written(request: Request, call: Call, written: CalendarWritten, passed_over: list[str] | None) -> Response:

@@ -43,12 +43,14 @@ async def preview_timing(request: Request) -> Response:
     caller = caller_of(request, Scope.READ)
     body, _ = await read_model(request, TimingPreview)
     services = services_of(request)
-    zone = await services.recipients.zone(caller.tenant, body.recipient) if body.recipient else None
+    people = await services.recipients.people(caller.tenant, [body.recipient] if body.recipient else [])
+    person = people.get(body.recipient or "")
     context = t.Context(
         now=services.clock.now(),
         schedule_id=_NO_SCHEDULE,
         default_zone=services.settings.default_zone,
-        recipient_zone=zone,
+        recipient_zone=person.zone if person is not None else None,
+        recipient_locale=person.locale if person is not None else None,
         calendar=await services.calendars.resolver.for_timing(caller.tenant, body.timing),
     )
     understood = t.normalise(body.timing, context)

@@ -9,7 +9,7 @@ from pendulum.helpers import add_duration
 
 from horae.domain import errors
 from horae.domain.timing.durations import Span
-from horae.domain.timing.phrases import understand
+from horae.domain.timing.phrases import readable, understand
 from horae.domain.timing.series import Found
 from horae.domain.timing.values import At, Branch, Context, In, Now, Phrase, Resolved, ZoneSource
 from horae.domain.timing.zones import RECIPIENT, gap_at, resolve_zone, to_local, to_utc
@@ -61,8 +61,9 @@ def settle(timing: Once, ctx: Context, zone: str, source: ZoneSource) -> Once:
         case In():
             return timing.model_copy(update={"resolved": _moment(_add(now, timing.delay, zone), zone, source)})
         case Phrase():
-            locale = timing.locale or ctx.recipient_locale or "en"
-            local, fold = understand(timing.text, locale, now, zone)
+            # Who writes in the name of a person need not write in their language: English is understood as well.
+            locales = [timing.locale] if timing.locale else [readable(ctx.recipient_locale) or "en", "en"]
+            local, fold, locale = understand(timing.text, locales, now, zone)
             there = _moment(to_utc(local, fold, zone), zone, source)
             return timing.model_copy(update={"understood": there, "locale": locale})
         case At():

@@ -27,7 +27,6 @@ MAX_DAYS = 2_000
 _LONGEST_LABEL = 8_000
 
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d|24:00", re.ASCII)
-_SATURDAY_SUNDAY = frozenset({5, 6})
 _ONE_DAY = timedelta(days=1)
 
 
@@ -76,7 +75,7 @@ class CalendarDefinition(Value):
     hours: dict[Weekday, tuple[Hours, ...]] | None = Field(
         default=None,
         description="Business hours by weekday, several a day if need be; a weekday that is left out has none. "
-        "Default: 09:00 to 17:00 every day that is worked.",
+        "Default: 09:00 to 17:00 every day that is worked, or what the installation has set.",
         examples=[{"mon": [{"start": "09:00", "end": "12:00"}, {"start": "13:00", "end": "17:00"}]}],
     )
     weekend: tuple[Weekday, ...] | None = Field(
@@ -93,6 +92,30 @@ class CalendarDefinition(Value):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """What calendars leave out is so: business hours and weekend; and the built-in calendar's holidays."""
+
+    hours: tuple[Hours, ...] = (Hours(start="09:00", end="17:00"),)
+    #: Days of the week, Monday is 0.
+    weekend: frozenset[int] = frozenset({5, 6})
+    country: str | None = None
+    subdivision: str | None = None
+
+    @property
+    def label(self) -> str:
+        """What plans call it where it is not the usual one."""
+        hours = ",".join(f"{stretch.start}-{stretch.end}" for stretch in self.hours)
+        return hours if self.weekend == USUAL.weekend else f"{hours} weekend:{_names(self.weekend)}"
+
+
+USUAL = Standard()
+
+
+def _names(days: frozenset[int]) -> str:
+    return ",".join(WEEKDAYS[day] for day in sorted(days)) or "none"
+
+
 @dataclass(frozen=True, eq=False)
 class Calendar:
     """A calendar with those that it names. `version` 0: the built-in one, which nobody has written down."""
@@ -102,6 +125,7 @@ class Calendar:
     definition: CalendarDefinition
     plus: tuple[Calendar, ...] = ()
     minus: tuple[Calendar, ...] = ()
+    standard: Standard = USUAL
     _own: dict[date, Day] = field(default_factory=dict, repr=False)
     _yearly: dict[tuple[int, int], Day] = field(default_factory=dict, repr=False)
     _known: dict[date, tuple[bool, str | None]] = field(default_factory=dict, repr=False)
@@ -125,6 +149,8 @@ class Calendar:
         parts += [f"-{other.label}" for other in self.minus]
         if self.definition.country is not None:
             parts.append(f"holidays {holidays_version()}")
+        if self.standard.hours != USUAL.hours or self.standard.weekend != USUAL.weekend:
+            parts.append(self.standard.label)
         label = " ".join(parts)
         if len(label) > _LONGEST_LABEL:  # the same calendars over and over: each once says as much
             label = " ".join(f"{part.id}@{part.version}" for _, part in sorted(self.family.items()))
@@ -171,7 +197,7 @@ class Calendar:
         if definition.weekend is not None:
             return WEEKDAYS[day.weekday()] in definition.weekend
         if definition.country is None:
-            return day.weekday() in _SATURDAY_SUNDAY
+            return day.weekday() in self.standard.weekend
         if day.weekday() not in weekend_of(definition.country, day.year):
             return False
         return day not in make_up_days(definition.country, definition.subdivision, day.year)
@@ -200,10 +226,10 @@ class Calendar:
         if stretches is None and self.definition.hours is not None:
             stretches = self.definition.hours.get(WEEKDAYS[day.weekday()], ())
             if not stretches and own is not None and own.open:
-                stretches = _NINE_TO_FIVE
+                stretches = self.standard.hours
         return [
             (midnight + _since_midnight(stretch.start), midnight + _since_midnight(stretch.end))
-            for stretch in (_NINE_TO_FIVE if stretches is None else stretches)
+            for stretch in (self.standard.hours if stretches is None else stretches)
         ]
 
     def open_at(self, local: datetime) -> bool:
@@ -251,8 +277,14 @@ def _since_midnight(text: str) -> timedelta:
     return timedelta(hours=int(text[:2]), minutes=int(text[3:]))
 
 
-_NINE_TO_FIVE = (Hours(start="09:00", end="17:00"),)
-BUILT_IN = Calendar(DEFAULT, 0, CalendarDefinition())
+def built_in(standard: Standard = USUAL) -> Calendar:
+    """The calendar that is there without being written."""
+    weekend = None if standard.weekend == USUAL.weekend else tuple(WEEKDAYS[day] for day in sorted(standard.weekend))
+    named = {"country": standard.country, "subdivision": standard.subdivision, "weekend": weekend}
+    return Calendar(DEFAULT, 0, CalendarDefinition.model_validate(named), standard=standard)
+
+
+BUILT_IN = built_in()
 
 
 # --- a timing's own calendar ----------------------------------------------------------------------------------------

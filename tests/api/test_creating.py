@@ -120,3 +120,16 @@ async def test_another_tenants_schedule_does_not_exist(world: World) -> None:
 
 def _anonymous(problem: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in problem.items() if name not in ("value", "instance", "request_id")}
+
+
+@pytest.mark.covers("SCH-03", "TZ-04")
+async def test_words_are_read_where_the_recipient_is_and_in_their_language(world: World) -> None:
+    """What was understood is echoed; what may mean several times is refused with each of them."""
+    await world.client.put("/v1/recipients/user-17", json={"zone": "Asia/Tokyo", "locale": "de-DE"})
+    shown = await world.create(timing={"kind": "phrase", "text": "morgen um 9 Uhr"})
+    assert (shown["timing"]["understood"]["local"], shown["timing"]["locale"]) == ("2026-12-02T09:00:00", "de")
+    assert shown["next_due_at"] == "2026-12-02T00:00:00Z"
+    body = {"timing": {"kind": "phrase", "text": "3/4/2027 at 7", "locale": "en-GB"}, "recipient": "user-17"}
+    asked = await world.client.post("/v1/timings/preview", json=body)
+    assert (asked.status_code, asked.json()["field"]) == (422, "timing.text")
+    assert asked.json()["candidates"] == ["2027-04-03T07:00:00", "2027-04-03T19:00:00"]

@@ -154,10 +154,13 @@ def open_folder() -> Path:
 
 
 @asynccontextmanager
-async def running(profile: Profile, clock: str | None = None) -> AsyncIterator[Live]:
-    """A service on a folder of its own, followed from its first event; stopped cleanly at the end."""
+async def running(profile: Profile, clock: str | None = None, **settings: str) -> AsyncIterator[Live]:
+    """A service on a folder of its own, followed from its first event; stopped cleanly at the end.
+
+    `settings`: by their names in the environment.
+    """
     parent = open_folder()
-    environment = profile.environment()
+    environment = profile.environment() | settings
     service = Service(parent / "data", clock=clock, workers=profile.workers(clock), environment=environment)
     try:
         await service.start()

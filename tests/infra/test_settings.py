@@ -95,6 +95,9 @@ def test_each_setting_is_called_as_in_the_catalogue(name: str, row: str, monkeyp
         assert told == default.lower()
     values: dict[str, Any] = {
         "default_zone": "Europe/Berlin",
+        "business_hours": "10:00-12:00,13:00-18:00",
+        "business_on_weekends": True,
+        "business_on_holidays": True,
         "encryption_key": "ab" * 32,
         "log_level": "debug",
         "metrics_enabled": False,

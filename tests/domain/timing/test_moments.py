@@ -83,7 +83,14 @@ def test_a_plan_says_why() -> None:
         ("in 2 days", "Europe/Berlin", "en", "2026-03-29T13:00:30.123000"),
         ("tomorrow at 9 AM", "Asia/Tokyo", "en", "2026-03-28T09:00"),
         ("tomorrow at 9 AM", "America/New_York", "en", "2026-03-28T09:00"),
-        ("the day after tomorrow at 8", "Asia/Tokyo", "en", "2026-03-29T08:00"),
+        ("the day after tomorrow at 8 AM", "Asia/Tokyo", "en", "2026-03-29T08:00"),
+        ("tomorrow at 13", "Asia/Tokyo", "en", "2026-03-28T13:00"),
+        ("today at 8", "Europe/Berlin", "en", "2026-03-27T20:00"),
+        ("on the 5th at 10:00", "Europe/Berlin", "en", "2026-04-05T10:00"),
+        ("the 5th of May at 10:00", "Europe/Berlin", "en", "2026-05-05T10:00"),
+        ("13/4/2027 10:00", "Europe/Berlin", "en", "2027-04-13T10:00"),
+        ("friday 9:00", "Europe/Berlin", "en", "2026-04-03T09:00"),
+        ("morgen um 9", "Europe/Berlin", "de", "2026-03-28T09:00"),
         ("next friday 18:00", "Europe/Berlin", "en", "2026-04-03T18:00"),
         ("next monday at noon", "Europe/Berlin", "en", "2026-03-30T12:00"),
         ("11:00", "Europe/Berlin", "en", "2026-03-28T11:00"),
@@ -122,6 +129,51 @@ def test_words_that_are_not_clear_or_have_passed_are_refused(text: str, said: st
         t.normalise(timing(kind="phrase", text=text, zone="Europe/Berlin"), CTX)
     assert refused.value.field == "timing.text"
     assert refused.value.value == text
+
+
+@pytest.mark.covers("SCH-03")
+@pytest.mark.parametrize(
+    ("text", "candidates"),
+    [
+        ("tomorrow at 8", ["2026-03-28T08:00:00", "2026-03-28T20:00:00"]),
+        ("at 7", ["2026-03-27T19:00:00", "2026-03-28T07:00:00"]),
+        ("3/4/2027 10:00", ["2027-03-04T10:00:00", "2027-04-03T10:00:00"]),
+        ("friday 18:00", ["2026-03-27T18:00:00", "2026-04-03T18:00:00"]),
+        (
+            "3/4/2027 at 7",
+            ["2027-03-04T07:00:00", "2027-03-04T19:00:00", "2027-04-03T07:00:00", "2027-04-03T19:00:00"],
+        ),
+    ],
+)
+def test_words_that_may_mean_several_times_are_refused_with_each(text: str, candidates: list[str]) -> None:
+    """It is Friday, 13:00 in Berlin. Each candidate, given as the words, is what it says."""
+    with pytest.raises(errors.Invalid, match="may mean") as refused:
+        t.normalise(timing(kind="phrase", text=text, zone="Europe/Berlin", locale="en"), CTX)
+    assert (refused.value.field, refused.value.extra["candidates"]) == ("timing.text", candidates)
+    for each in candidates:
+        settled = t.normalise(timing(kind="phrase", text=each.replace("T", " "), zone="Europe/Berlin"), CTX)
+        assert locals_of(take(settled, CTX, 1)) == [each[:16]]
+
+
+@pytest.mark.covers("SCH-03")
+@pytest.mark.parametrize(
+    ("theirs", "text", "read_in", "local"),
+    [
+        ("de_AT", "morgen um 9", "de-AT", "2026-03-28T09:00"),
+        ("en-GB", "3/4/2027 10:00", "en-GB", "2027-04-03T10:00"),
+        ("en-US", "3/4/2027 10:00", "en-US", "2027-03-04T10:00"),
+        ("de-AT", "tomorrow at 9 AM", "en", "2026-03-28T09:00"),
+        ("xx-XX", "tomorrow at 9 AM", "en", "2026-03-28T09:00"),
+        (None, "tomorrow at 9 AM", "en", "2026-03-28T09:00"),
+    ],
+)
+def test_words_are_read_in_the_recipients_language(theirs: str | None, text: str, read_in: str, local: str) -> None:
+    """Else in English; which it was is echoed."""
+    ctx = context(NOW, recipient_zone="Europe/Berlin", recipient_locale=theirs)
+    settled = t.normalise(timing(kind="phrase", text=text), ctx)
+    assert isinstance(settled, t.Phrase)
+    assert settled.locale == read_in
+    assert locals_of(take(settled, ctx, 1)) == [local]
 
 
 def test_a_delay_of_hours_in_words_is_elapsed_time() -> None:

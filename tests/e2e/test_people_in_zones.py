@@ -1,0 +1,81 @@
+"""People in many zones through the real processes: one local time for all, those who move, hours of business."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+import pytest_asyncio
+
+from tests.e2e.live import Live, fresh, running
+from tests.e2e.profiles import Profile
+from tests.e2e.receiver import Receiver
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def live(profile: Profile) -> AsyncIterator[Live]:
+    """A service of its own on virtual time, with other hours of business than the usual ones."""
+    settings = {"BUSINESS_HOURS_DEFAULT": "10:00-12:00,13:00-18:00", "HORAE_HOLIDAY_COUNTRY": "DE-BY"}
+    async with running(profile, clock="virtual=2026-12-01T08:00:00Z", **settings) as live:
+        yield live
+
+
+@pytest.mark.covers("TZ-06", "TZ-04")
+async def test_nine_o_clock_reaches_everybody_where_they_are(live: Live) -> None:
+    """Three zones, and one whose zone nobody knows; in Tokyo nine o'clock has passed, and is tomorrow's."""
+    people = {fresh(): zone for zone in ("America/New_York", "Europe/Berlin", "Asia/Tokyo", None)}
+    for person, zone in people.items():
+        if zone is not None:
+            assert (await live.client.put(f"/v1/recipients/{person}", json={"zone": zone})).status_code == 200
+    async with Receiver() as receiver:
+        timing = {"kind": "at", "local": "2026-12-01T09:30", "zone": "recipient"}
+        body = {
+            "recipients": list(people),
+            "schedule": {"channel": receiver.channel, "timing": timing},
+            "if_past": "next_day",
+            "if_no_zone": "skip",
+        }
+        told = (await live.client.post("/v1/schedules/bulk", json=body)).json()
+        assert (told["created"], told["skipped"], told["rejected"]) == (3, 1, 0)
+        await live.advance(datetime(2026, 12, 2, 12, tzinfo=UTC))
+        sent = {people[request.json["recipient"]]: request.json["due_at"] for request in receiver.requests}
+    assert sent == {
+        "America/New_York": "2026-12-01T14:30:00Z",
+        "Europe/Berlin": "2026-12-01T08:30:00Z",
+        "Asia/Tokyo": "2026-12-02T00:30:00Z",
+    }
+
+
+@pytest.mark.covers("TZ-04", "LIF-22")
+async def test_what_a_move_puts_into_the_past_goes_out_late(live: Live) -> None:
+    """From Honolulu to Auckland: today's nine o'clock is gone there; it is sent at once, tomorrow's in time."""
+    person = fresh()
+    await live.client.put(f"/v1/recipients/{person}", json={"zone": "Pacific/Honolulu"})
+    async with Receiver() as receiver:
+        timing = {"kind": "every", "cron": "0 9 * * *", "zone": "recipient", "count": 3}
+        created = await live.create(channel=receiver.channel, timing=timing, recipient=person)
+        assert created["next"]["due_at"] == "2026-12-02T19:00:00Z"
+        moved = await live.client.put(f"/v1/recipients/{person}", json={"zone": "Pacific/Auckland"})
+        assert moved.json()["replanned"] == {"checked": 1, "moved": [created["id"]], "failed": []}
+        await live.advance(datetime(2026, 12, 4, 12, tzinfo=UTC))
+        sent = [(request.json["slot"], request.json["due_at"]) for request in receiver.requests]
+    assert sent[:2] == [
+        ("2026-12-02T09:00:00", "2026-12-01T20:00:00Z"),
+        ("2026-12-03T09:00:00", "2026-12-02T20:00:00Z"),
+    ]
+
+
+@pytest.mark.covers("ENV-32", "CFG-14", "CFG-16")
+async def test_the_installations_hours_are_those_of_calendars_that_name_none(live: Live) -> None:
+    """Half past nine is too early, half past twelve is the break; the built-in calendar knows Bavaria's holidays."""
+    await live.client.put("/v1/calendars/ours", json={"title": "without hours of its own"})
+    for calendar in ("default", "ours"):
+        for at, open_ in (("09:30", False), ("10:00", True), ("12:30", False), ("17:59", True)):
+            shown = await live.get(f"/v1/calendars/{calendar}/open", at=f"2026-12-03T{at}", zone="Europe/Berlin")
+            assert shown["open"] is open_, (calendar, at)
+    epiphany = {"at": "2027-01-06T11:00", "zone": "Europe/Berlin"}
+    assert (await live.get("/v1/calendars/default/open", **epiphany))["holiday"] is not None
+    assert (await live.get("/v1/calendars/ours/open", **epiphany))["open"] is True
