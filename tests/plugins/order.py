@@ -28,7 +28,7 @@ def depth(nodeid: str) -> int:
 
 
 #: What is fetched or built before the first test that uses it can run: servers in Java, programs in Go.
-_FETCHED = {"kafka", "elasticsearch", "stack_folder", "helm", "deploy_checker"}
+_FETCHED = {"kafka", "elasticsearch", "stack_folder", "helm", "deploy_checker", "promtool"}
 
 
 @pytest.hookimpl(tryfirst=True)
