@@ -23,6 +23,7 @@ from horae.commands.recipients import Recipients
 from horae.commands.schedules import Schedules
 from horae.infra.build import build_info
 from horae.infra.clock import SystemClock, VirtualClock
+from horae.infra.connections import api_pool
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.ids import NewIds
 from horae.infra.lag import LagWatch, cancelled
@@ -55,8 +56,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             patience_s=settings.postgres_connection_timeout_ms / 1000,
         )
         await stack.enter_async_context(store)
-        connections = max(4, settings.postgres_max_connections // 5)
-        pool = await create_pool(dsn, min_size=2, max_size=connections)
+        pool = await create_pool(dsn, min_size=2, max_size=api_pool(settings))
         stack.push_async_callback(pool.close)
         progress = Progress(dsn)
         await progress.start()

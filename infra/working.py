@@ -23,6 +23,7 @@ from horae.infra.build import build_info
 from horae.infra.channels.log import LogChannel
 from horae.infra.channels.webhook import WebhookChannel
 from horae.infra.clock import SystemClock, VirtualClock
+from horae.infra.connections import worker_pool
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.heartbeat import Beat, beat_on
 from horae.infra.ids import NewIds
@@ -158,9 +159,7 @@ async def open_parts(settings: Settings, incarnation: Incarnation) -> AsyncItera
             patience_s=settings.postgres_connection_timeout_ms / 1000,
         )
         await stack.enter_async_context(store)
-        # A fifth for all workers together.
-        connections = max(4, settings.postgres_max_connections // (5 * max(2, settings.workers)))
-        pool = await schema.create_pool(dsn, min_size=2, max_size=connections)
+        pool = await schema.create_pool(dsn, min_size=2, max_size=worker_pool(settings))
         stack.push_async_callback(pool.close)
         refs = Refs(bytes.fromhex(settings.encryption_key.get_secret_value()))
         channels = Channels(

@@ -11,7 +11,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import threading
 import time
 from dataclasses import dataclass
@@ -21,12 +20,13 @@ from typing import Final, TextIO
 import psycopg
 from psycopg import sql
 
+from horae.infra.ports import free_port, is_free, lasts
 from horae.infra.postgres import leftovers
 from horae.infra.postgres.child import ServerProcess
 from horae.infra.postgres.initdb import InitdbError, initialise, write_private
 from horae.infra.postgres.programs import programs, wheel_folder
 from horae.infra.postgres.server_user import ServerUser, UnreachableError, server_user
-from horae.infra.postgres.settings import options
+from horae.infra.postgres.settings import CONNECTIONS, options
 
 SUPERUSER: Final = "postgres"
 OWNER_ROLE: Final = "horae"
@@ -53,14 +53,17 @@ class _Busy:
 class Cluster:
     """One PostgreSQL server on one folder.
 
-    `start_timeout_s` bounds a start including crash recovery. `durable=False` is for tests only: a crash of the machine
-    may then lose or corrupt what was committed. Methods block: call them in a thread from asynchronous code.
+    `connections`: how many it takes at once. `start_timeout_s` bounds a start including crash recovery. `durable=False`
+    is for tests only: a crash of the machine may then lose or corrupt what was committed. Methods block: call them in a
+    thread from asynchronous code.
     """
 
-    def __init__(self, folder: Path, *, durable: bool = True, start_timeout_s: float = 300.0) -> None:
+    def __init__(
+        self, folder: Path, *, connections: int = CONNECTIONS, durable: bool = True, start_timeout_s: float = 300.0
+    ) -> None:
         self._folder = folder.resolve()
         self._data = self._folder / "data"
-        self._durable = durable
+        self._connections, self._durable = connections, durable
         self._start_timeout_s = start_timeout_s
         self._lock: TextIO | None = None
         self._server: ServerProcess | None = None
@@ -223,7 +226,8 @@ class Cluster:
             time.sleep(_RETRY_S)
 
     def _command(self, binaries: Path) -> list[str]:
-        return [str(binaries / "postgres"), "-D", str(self._data), *options(self._port, durable=self._durable)]
+        settings = options(self._port, connections=self._connections, durable=self._durable)
+        return [str(binaries / "postgres"), "-D", str(self._data), *settings]
 
     def _await_ready(self, log: Path, begin: int, deadline: float) -> _Busy | None:
         """None when it answers; what stands in the way when another try may help; raises when none will."""
@@ -249,11 +253,9 @@ class Cluster:
         path = self._folder / "port"
         if keep and path.exists():
             kept = int(path.read_text())
-            if _is_free(kept):
+            if lasts(kept) and is_free(kept):
                 return kept
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
+        port = free_port()
         path.write_text(f"{port}\n")
         return port
 
@@ -297,13 +299,3 @@ def _tail(log: Path, begin: int) -> str:
     with log.open("rb") as file:
         file.seek(begin)
         return file.read().decode(errors="replace")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True

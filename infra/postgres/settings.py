@@ -1,9 +1,11 @@
 """The settings that our server runs with; passed on its command line, so the files in its folder say nothing else."""
 
+#: Unless somebody has counted who will connect.
+CONNECTIONS = 100
+
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
-    "max_connections": "100",
     "shared_buffers": "256MB",
     "work_mem": "8MB",
     "maintenance_work_mem": "128MB",
@@ -29,7 +31,8 @@ DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 FORGETFUL = {"fsync": "off", "synchronous_commit": "on", "full_page_writes": "off"}
 
 
-def options(port: int, *, durable: bool) -> list[str]:
+def options(port: int, *, durable: bool, connections: int = CONNECTIONS) -> list[str]:
     """The command-line options of `postgres`."""
     settings = {**SETTINGS, **(DURABLE if durable else FORGETFUL), "port": str(port)}
+    settings["max_connections"] = str(connections)
     return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import structlog
 from pydantic import SecretStr
 
+from horae.infra.connections import needed
 from horae.infra.postgres import API_ROLE, OWNER_ROLE, Cluster, ClusterError
 from horae.infra.processes.assignment import Assignment
 from horae.infra.processes.child import Child
@@ -70,7 +71,7 @@ class Supervisor:
         self._announce = announce
         self._began = time.monotonic() if began is None else began
         self._installation = Installation(settings.data)
-        self._cluster = Cluster(self._installation.postgres)
+        self._cluster = Cluster(self._installation.postgres, connections=needed(settings))
         self._port_used = 0
         self._servers: Servers | None = None
         self._children: list[Child] = []

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, TextIO
 
+from horae.infra.ports import free_port, is_free
 from horae.infra.postgres.server_user import ServerUser
 from horae.infra.stack.identity import ProcessIdentity
 from horae.infra.stack.java import StackError
-from horae.infra.stack.ports import free_port, is_free
 
 _LOG_KEPT_BYTES: Final = 16 * 1024 * 1024
 _RETRY_S: Final = 0.05

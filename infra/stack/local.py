@@ -27,6 +27,8 @@ KAFKA: Final = KafkaServer.title
 ELASTICSEARCH: Final = ElasticsearchServer.title
 
 _POSTGRES_FOLDER: Final = "postgres"
+#: Nobody knows how many processes will use it: as many as a dozen workers, and what belongs to them.
+_CONNECTIONS: Final = 300
 
 
 class LocalStack:
@@ -37,7 +39,7 @@ class LocalStack:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
-        self.postgres = Cluster(self.folder / _POSTGRES_FOLDER)
+        self.postgres = Cluster(self.folder / _POSTGRES_FOLDER, connections=_CONNECTIONS)
         self.kafka = KafkaServer(self.folder / "kafka", say=lambda text: self._note(KAFKA, text))
         self.elasticsearch = ElasticsearchServer(
             self.folder / "elasticsearch", say=lambda text: self._note(ELASTICSEARCH, text)

@@ -67,6 +67,37 @@ def test_it_keeps_its_port_and_password(folder: Path) -> None:
         second.stop()
 
 
+def outgoing() -> range:
+    """The ports that this system gives to outgoing connections."""
+    lowest, highest = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    return range(int(lowest), int(highest) + 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where it is told in another place")
+def test_its_port_is_given_to_no_outgoing_connection(folder: Path) -> None:
+    """Else a client that tries again while the server restarts can be given the server's own port, and keep it away."""
+    folder.mkdir()
+    (folder / "port").write_text(f"{outgoing()[7]}\n")  # as earlier versions chose it
+    cluster = Cluster(folder, durable=False)
+    cluster.start()
+    try:
+        assert cluster.port not in outgoing()
+        assert (folder / "port").read_text() == f"{cluster.port}\n"
+    finally:
+        cluster.stop()
+
+
+def test_it_takes_as_many_connections_as_were_counted(folder: Path) -> None:
+    """Whoever starts it knows how many processes there will be."""
+    cluster = Cluster(folder, durable=False, connections=137)
+    cluster.start()
+    try:
+        with psycopg.connect(cluster.dsn()) as conn:
+            assert conn.execute("SHOW max_connections").fetchone() == ("137",)
+    finally:
+        cluster.stop()
+
+
 def test_it_moves_when_its_port_is_taken(folder: Path) -> None:
     """Another program on the kept port does not keep the server from starting."""
     cluster = Cluster(folder, durable=False)

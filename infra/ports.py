@@ -1,5 +1,7 @@
 """Picks TCP ports that stay ours while a server is down.
 
+Place in the flow: the servers that we run (`infra/postgres`, `infra/stack`) ask here where to listen.
+
 Not from the range that the system takes for outgoing connections: there a client that tries again and again while its
 server restarts can be given the server's own port, and the server cannot come back.
 """
@@ -20,6 +22,11 @@ def free_port() -> int:
     while not is_free(port := random.randint(_LOWEST, _HIGHEST)):  # noqa: S311  no secret
         pass
     return port
+
+
+def lasts(port: int) -> bool:
+    """Whether no outgoing connection is ever given it."""
+    return _LOWEST <= port <= _HIGHEST
 
 
 def is_free(port: int) -> bool:
