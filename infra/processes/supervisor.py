@@ -35,8 +35,9 @@ _POSTGRES_STOP_S = 10.0
 _POSTGRES_BACKOFF_S = 0.2
 _POSTGRES_LONGEST_BACKOFF_S = 10.0
 
-#: What the stack profile has beside API and workers: who publishes the log, and who keeps search up to date.
-_FOLLOWERS = ("relay", "indexer")
+#: What the stack profile has beside API and workers: who publishes the log, who stands by for it, and who keeps search
+#: up to date.
+_FOLLOWERS = ("relay", "relay", "indexer")
 
 _log = structlog.get_logger(__name__)
 
