@@ -87,6 +87,7 @@ async def _road(settings: Settings, indexer: Indexer) -> None:
     # Imported where there is a Kafka only: it costs a second.
     from horae.infra.faust.app import add_log_agent, make_app
     from horae.infra.faust.road import Partitions, Road
+    from horae.infra.kafka.security import security_of
 
     topic = settings.kafka_topic_prefix + LOG_TOPIC
 
@@ -98,4 +99,4 @@ async def _road(settings: Settings, indexer: Indexer) -> None:
     async def assigned(_: Partitions) -> None:
         """Whoever has a partition indexes it: nothing to hand over."""
 
-    await Road(make, settings.kafka_brokers, topic, assigned).run()
+    await Road(make, settings.kafka_brokers, topic, assigned, security_of(settings)).run()

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from horae.api.services import Check, Health
-from horae.domain.errors import HoraeError
+from horae.domain.errors import HoraeError, Unavailable
 from horae.infra.readiness import SILENCE_S, absent_check, relay_check
 from horae.infra.settings import Settings
 
@@ -39,8 +39,7 @@ def outside_checks(settings: Settings, pool: Pool, head: Callable[[], Awaitable[
         "search": absent_check(_SEARCH_INSTEAD),
     }
     if settings.profile == "stack":
-        brokers = settings.kafka_brokers
-        checks["kafka"] = degrading(lambda: ask_kafka(brokers), _LOG_INSTEAD)
+        checks["kafka"] = degrading(lambda: ask_kafka(settings), _LOG_INSTEAD)
         checks["relay"] = relay_check(pool, head)
     if settings.elasticsearch_url is not None:
         url = settings.elasticsearch_url
@@ -78,17 +77,26 @@ def degrading(
     return check
 
 
-async def ask_kafka(brokers: str) -> dict[str, Any]:
-    """Connect and ask who is in the cluster. Raises aiokafka's errors; asks for no topic, which might make it."""
+async def ask_kafka(settings: Settings) -> dict[str, Any]:
+    """Connect and ask who is in the cluster; for no topic, because that might make it. Raises `Unavailable`."""
     # Imported by installations that have a Kafka only.
     from aiokafka.client import AIOKafkaClient
+    from aiokafka.errors import KafkaError
 
+    from horae.infra.kafka.security import security_of, told
+
+    brokers, security = settings.kafka_brokers, security_of(settings)
     client = AIOKafkaClient(
-        bootstrap_servers=brokers, client_id="horae-health", request_timeout_ms=round(_ANSWER_S * 1000)
+        bootstrap_servers=brokers,
+        client_id="horae-health",
+        request_timeout_ms=round(_ANSWER_S * 1000),
+        **security.options(),
     )
     try:
         await client.bootstrap()
         return {"brokers": len(client.cluster.brokers())}
+    except KafkaError as error:
+        raise Unavailable(f"Kafka at {brokers} does not answer: {await told(error, brokers, security)}") from error
     finally:
         await client.close()
 

@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.heartbeat import Beat
 from horae.infra.kafka.publisher import KafkaPublisher
+from horae.infra.kafka.security import security_of
 from horae.infra.kafka.topics import topics_of
 from horae.infra.settings import Settings
 from horae.streams.relay import Deposed, Relay, RelayConfig, Standing
@@ -155,7 +156,7 @@ async def open_relay(settings: Settings, seat: RelaySeat) -> AsyncIterator[Opene
     """One term's relay; `settings` have the owner's DSN."""
     registry = CollectorRegistry()
     store = PostgresEventStore(settings.owner_dsn(), readers=1)
-    async with store, KafkaPublisher(settings.kafka_brokers) as publisher:
+    async with store, KafkaPublisher(settings.kafka_brokers, security=security_of(settings)) as publisher:
         yield Opened(
             Relay(
                 RelayConfig(topics_of(settings), batch=settings.kafka_batch_size),

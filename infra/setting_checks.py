@@ -5,8 +5,11 @@ Place in the flow: named beside the fields of `settings.Settings`; what they rai
 
 from __future__ import annotations
 
+import os
 import re
-from typing import Final
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
 
 from horae.domain.errors import Invalid
 from horae.domain.timing.opendays import USUAL, Hours, Standard
@@ -74,3 +77,32 @@ def header(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9-]+", name):
         raise ValueError("a header's name has letters, digits and hyphens, such as X-API-Key")
     return name
+
+
+def readable(path: Path | None) -> Path | None:
+    """Raises ValueError when there is no such file, or none that we may read."""
+    if path is not None and not (path.is_file() and os.access(path, os.R_OK)):
+        raise ValueError("there is no such file, or this user may not read it")
+    return path
+
+
+#: What only a name and password need, and what only TLS needs.
+_FOR_SASL: Final = ("kafka_username", "kafka_password")
+_FOR_TLS: Final = ("kafka_ca_file", "kafka_certificate_file", "kafka_key_file")
+
+
+def check_security(protocol: str, given: Mapping[str, Any]) -> None:
+    """Raises ValueError when something that `protocol` needs is not `given`, or something is that it would not use.
+
+    Whoever gives a password or a certificate believes to be protected by it.
+    """
+    sasl, tls = protocol.startswith("SASL_"), protocol.endswith("SSL")
+    for wanted, names, others in ((sasl, _FOR_SASL, "SASL_SSL"), (tls, _FOR_TLS, "SSL or SASL_SSL")):
+        for name in names:
+            known = given.get(name) is not None
+            if known and not wanted:
+                raise ValueError(f"{name} is set, which it does not use: give {others}, or leave {name} out")
+            if wanted and not known and names is _FOR_SASL:
+                raise ValueError(f"{name} is not set, which it needs")
+    if given.get("kafka_key_file") is not None and given.get("kafka_certificate_file") is None:
+        raise ValueError("kafka_key_file is set without kafka_certificate_file, the certificate that it belongs to")

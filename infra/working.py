@@ -215,8 +215,11 @@ def _kafka_channel(settings: Settings) -> Channel | None:
     if not topics:
         return None
     from horae.infra.channels.kafka import KafkaChannel
+    from horae.infra.kafka.security import security_of
 
-    return KafkaChannel(settings.kafka_brokers, topics, prefix=settings.kafka_topic_prefix)
+    return KafkaChannel(
+        settings.kafka_brokers, topics, prefix=settings.kafka_topic_prefix, security=security_of(settings)
+    )
 
 
 async def dispatch(dispatcher: Dispatcher) -> None:

@@ -17,6 +17,7 @@ from horae.infra.faust.app import add_log_agent, make_app
 from horae.infra.faust.road import Partitions, Road
 from horae.infra.heartbeat import Beat, beat_on
 from horae.infra.incarnation import Incarnation
+from horae.infra.kafka.security import security_of
 from horae.infra.kafka.topics import topics_of
 from horae.infra.leadership import AUDITOR, by_one
 from horae.infra.peers import Living
@@ -47,7 +48,7 @@ async def open_shared_work(settings: Settings, incarnation: Incarnation) -> Asyn
         async def assigned(partitions: Partitions) -> None:
             await duty.assign(partitions.owned, partitions.count)
 
-        road = Road(app, settings.kafka_brokers, topic, assigned)
+        road = Road(app, settings.kafka_brokers, topic, assigned, security_of(settings))
         parts.metrics.feeds.watch("kafka", feed, lambda: road.rebalances, lambda: len(duty.directly))
 
         def measure() -> Beat:

@@ -10,6 +10,7 @@ pytest_plugins = (
     "tests.fixtures.postgres",
     "tests.fixtures.zone_releases",
     "tests.fixtures.stack",
+    "tests.fixtures.secured",
     "tests.fixtures.helm",
 )
 

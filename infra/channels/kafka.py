@@ -32,6 +32,7 @@ from horae.commands import tracing
 from horae.domain.channel import Kafka
 from horae.domain.delivery import Failure
 from horae.infra.kafka.letting_go import let_go, unheard
+from horae.infra.kafka.security import PLAIN, Security
 from horae.streams.channels import Receipt, Release, ReleaseFailed
 from horae.streams.publicshape import source_of
 
@@ -52,8 +53,17 @@ _partition_of = DefaultPartitioner()
 class KafkaChannel:
     """Produces to `prefix` + the channel's topic. `topics`: those that releases may go to, without the prefix."""
 
-    def __init__(self, brokers: str, topics: frozenset[str], *, prefix: str = "", stale_s: float = STALE_S) -> None:
+    def __init__(
+        self,
+        brokers: str,
+        topics: frozenset[str],
+        *,
+        prefix: str = "",
+        security: Security = PLAIN,
+        stale_s: float = STALE_S,
+    ) -> None:
         self._brokers, self._topics, self._prefix, self._stale_s = brokers, topics, prefix, stale_s
+        self._security = security
         self._producer: AIOKafkaProducer | None = None
         self._starting: asyncio.Task[AIOKafkaProducer] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
@@ -123,6 +133,7 @@ class KafkaChannel:
             enable_idempotence=True,
             request_timeout_ms=_REQUEST_MS,
             max_batch_size=_BATCH_BYTES,
+            **self._security.options(),
         )
         try:
             async with asyncio.timeout(_REQUEST_MS / 1000):

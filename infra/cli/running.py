@@ -17,6 +17,7 @@ from horae.infra import logging
 from horae.infra.cli import BEGAN
 from horae.infra.cli.banner import announce
 from horae.infra.cli.output import errors
+from horae.infra.setting_sources import SettingsError
 from horae.infra.settings import Loaded, load
 from horae.infra.zonedata import use_zone_data_of
 
@@ -71,6 +72,11 @@ def run(
         errors.print("Starting Horae ...")
     # An address that somebody gave is of a cluster that runs already.
     own_kafka = loaded.origins["kafka_brokers"].kind == "default"
+    if own_kafka and loaded.settings.profile == "stack" and loaded.settings.kafka_security != "PLAINTEXT":
+        raise SettingsError(
+            f"HORAE_KAFKA_SECURITY is {loaded.settings.kafka_security}, and the Kafka that `horae run` starts speaks "
+            "PLAINTEXT on this machine alone. Name your cluster by KAFKA_BROKERS, or leave the setting out."
+        )
     supervisor = Supervisor(loaded.settings, announce, began=BEGAN, own_kafka=own_kafka, say=errors.print)
     asyncio.run(supervisor.run())
 

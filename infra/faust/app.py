@@ -17,6 +17,7 @@ import structlog
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from mode.threads import WorkerThread
 
+from horae.infra.kafka.security import security_of
 from horae.infra.settings import Settings
 from horae.streams.arrivals import Arrival, Take
 
@@ -99,6 +100,7 @@ def make_app(settings: Settings, suffix: str = "") -> faust.App:
     app = _App(
         id=group,
         broker=brokers,
+        broker_credentials=security_of(settings).credentials(),
         broker_client_id=f"horae{suffix}",
         autodiscover=False,
         # Bytes as they are: what cannot be decoded must not crash the agent after it was acknowledged.

@@ -17,6 +17,8 @@ import structlog
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
+from horae.infra.kafka.security import PLAIN, Security, told
+
 _log = structlog.get_logger(__name__)
 
 _ASK_EVERY_S = 0.5
@@ -45,7 +47,15 @@ OnPartitions = Callable[[Partitions], Awaitable[None]]
 class Road:
     """Runs the apps that `make` gives, one after the other; `topic` is the one whose partitions are told."""
 
-    def __init__(self, make: Callable[[], faust.App], brokers: str, topic: str, on_partitions: OnPartitions) -> None:
+    def __init__(
+        self,
+        make: Callable[[], faust.App],
+        brokers: str,
+        topic: str,
+        on_partitions: OnPartitions,
+        security: Security = PLAIN,
+    ) -> None:
+        self._security = security
         self._make, self._brokers, self._topic, self._on_partitions = make, brokers, topic, on_partitions
         #: How often the group was rearranged.
         self.rebalances = 0
@@ -78,7 +88,11 @@ class Road:
         """Return when the cluster answers and has the topic."""
         wait_s, said = _ASK_EVERY_S, False
         while True:
-            client = AIOKafkaClient(bootstrap_servers=self._brokers, request_timeout_ms=int(_ANSWER_S * 1000))
+            client = AIOKafkaClient(
+                bootstrap_servers=self._brokers,
+                request_timeout_ms=int(_ANSWER_S * 1000),
+                **self._security.options(),
+            )
             reason = f"there is no topic {self._topic}"
             try:
                 async with asyncio.timeout(2 * _ANSWER_S):
@@ -87,7 +101,7 @@ class Road:
                 if self._topic in known.topics():
                     return
             except (KafkaError, OSError, TimeoutError) as error:
-                reason = str(error) or type(error).__name__
+                reason = await told(error, self._brokers, self._security)
             finally:
                 with contextlib.suppress(Exception):
                     await client.close()

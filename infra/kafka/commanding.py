@@ -24,6 +24,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message
 
 from horae.infra.kafka.publisher import KafkaPublisher
+from horae.infra.kafka.security import security_of
 from horae.infra.kafka.topics import ensure_when_there, topics_of
 from horae.infra.settings import Settings
 from horae.streams.commanding import Commanding, Door, Received, Request, Response, runs
@@ -41,7 +42,8 @@ log = structlog.get_logger(__name__)
 async def serve(app: FastAPI, settings: Settings) -> None:
     """Carry out what comes by `schedule-commands`, until cancelled. `app`: the API, whose services are open."""
     counter = app.state.metrics.commands
-    async with KafkaPublisher(settings.kafka_brokers, "horae-command-replies") as publisher:
+    security = security_of(settings)
+    async with KafkaPublisher(settings.kafka_brokers, "horae-command-replies", security=security) as publisher:
         commanding = Commanding(in_process(app), publisher, topics_of(settings), key_header=settings.api_key_header)
         await CommandConsumer(settings, commanding, lambda result, number: counter.labels(result).inc(number)).run()
 
@@ -75,6 +77,7 @@ class CommandConsumer:
         settings = self._settings
         consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka_brokers,
+            **security_of(settings).options(),
             group_id=f"{settings.kafka_consumer_group}-commands",
             client_id="horae-commands",
             enable_auto_commit=False,

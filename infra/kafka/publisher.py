@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
 from horae.infra.kafka.letting_go import let_go, unheard
+from horae.infra.kafka.security import PLAIN, Security
 from horae.streams.relay import Message, Undelivered
 
 #: Below the broker's default of 1 MiB for one batch of records.
@@ -38,9 +39,17 @@ class KafkaPublisher:
     Use as an async context manager; it connects with the first call.
     """
 
-    def __init__(self, brokers: str, client_id: str = "horae-relay", *, acknowledged_s: float = ACKNOWLEDGED_S) -> None:
+    def __init__(
+        self,
+        brokers: str,
+        client_id: str = "horae-relay",
+        *,
+        security: Security = PLAIN,
+        acknowledged_s: float = ACKNOWLEDGED_S,
+    ) -> None:
         """`acknowledged_s`: what is not acknowledged by then is given up, and the producer with it."""
         self._brokers, self._client_id, self._acknowledged_s = brokers, client_id, acknowledged_s
+        self._security = security
         self._producer: Any = None
 
     async def __aenter__(self) -> Self:
@@ -110,6 +119,7 @@ class KafkaPublisher:
                 max_request_size=_LARGEST_BATCH,
                 request_timeout_ms=round(_REQUEST_S * 1000),
                 metadata_max_age_ms=_METADATA_MS,
+                **self._security.options(),
                 linger_ms=0,  # a call brings whole batches: there is nothing to wait for
             )
             self._producer = producer

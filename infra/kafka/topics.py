@@ -17,6 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import InvalidPartitionsError, KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
+from horae.infra.kafka.security import security_of, told
 from horae.infra.settings import Settings
 from horae.streams.topics import Topics
 
@@ -85,7 +86,10 @@ async def ensure(settings: Settings, only: Iterable[str] | None = None) -> Repor
     """
     names = list(only) if only is not None else list(names_of(settings))
     admin = AIOKafkaAdminClient(
-        bootstrap_servers=settings.kafka_brokers, client_id="horae-topics", request_timeout_ms=_REQUEST_MS
+        bootstrap_servers=settings.kafka_brokers,
+        client_id="horae-topics",
+        request_timeout_ms=_REQUEST_MS,
+        **security_of(settings).options(),
     )
     report = Report()
     try:
@@ -111,7 +115,8 @@ async def ensure_when_there(settings: Settings) -> Report:
         try:
             return await ensure(settings)
         except (KafkaError, OSError, TimeoutError) as error:
-            _log.warning("kafka_away", brokers=settings.kafka_brokers, error=str(error) or type(error).__name__)
+            brokers = settings.kafka_brokers
+            _log.warning("kafka_away", brokers=brokers, error=await told(error, brokers, security_of(settings)))
         await asyncio.sleep(wait_s)
         wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 

@@ -64,18 +64,20 @@ class KafkaServer(JvmServer):
 
     def _prepare(self, launch: Launch) -> None:
         data = self._folder.make_inner(launch.user, self._folder.data.name)
-        clients, controller = (f"{HOST}:{self._ports[name]}" for name in self.port_names)
-        settings = {
-            **_SETTINGS,
-            "controller.quorum.voters": f"1@{controller}",
-            "listeners": f"PLAINTEXT://{clients},CONTROLLER://{controller}",
-            "advertised.listeners": f"PLAINTEXT://{clients}",
-            "log.dirs": str(data),
-        }
+        settings = {**_SETTINGS, **self._listening(), "log.dirs": str(data)}
         self._properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         self._properties.chmod(0o644)
         if not (data / "meta.properties").exists():
             self._format(launch)
+
+    def _listening(self) -> dict[str, str]:
+        """Of its properties those that say where it listens, and how."""
+        clients, controller = (f"{HOST}:{self._ports[name]}" for name in ("clients", "controller"))
+        return {
+            "controller.quorum.voters": f"1@{controller}",
+            "listeners": f"PLAINTEXT://{clients},CONTROLLER://{controller}",
+            "advertised.listeners": f"PLAINTEXT://{clients}",
+        }
 
     def _command(self, launch: Launch) -> list[str]:
         heap = [f"-Xms{self._heap_mb // 2}m", f"-Xmx{self._heap_mb}m", "-XX:+ExitOnOutOfMemoryError"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from pydantic import SecretStr
 
 from horae.infra.cli.configuring import reference
+from horae.infra.kafka.security import security_of
 from horae.infra.setting_sources import WITHOUT_EFFECT, SettingsError, named
 from horae.infra.settings import Settings, load
 
@@ -245,3 +247,49 @@ def test_no_tenant_can_be_let_into_the_topics_that_we_rely_on(topic: str) -> Non
     """Nor into one that Kafka would not take."""
     with pytest.raises(SettingsError, match="kafka_release_topics"):
         load({"kafka_release_topics": f"notifications-due,{topic}"})
+
+
+SASL = {"kafka_security": "SASL_SSL", "kafka_username": "horae", "kafka_password": "secret-word"}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"kafka_security": "TLS"}, "'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT' or 'SASL_SSL'"),
+        ({"kafka_security": "SASL_SSL", "kafka_username": "horae"}, "kafka_password is not set"),
+        ({"kafka_security": "SASL_PLAINTEXT", "kafka_password": "secret-word"}, "kafka_username is not set"),
+        ({**SASL, "kafka_security": "SSL"}, "kafka_username is set, which it does not use: give SASL_SSL"),
+        ({"kafka_password": "secret-word"}, "kafka_password is set, which it does not use: give SASL_SSL"),
+        ({"kafka_ca_file": "here.pem"}, "kafka_ca_file is set, which it does not use: give SSL or SASL_SSL"),
+        ({"kafka_security": "SSL", "kafka_key_file": "here.pem"}, "without kafka_certificate_file"),
+        ({"kafka_security": "SSL", "kafka_ca_file": "nowhere.pem"}, "is 'nowhere.pem': there is no such file"),
+    ],
+)
+def test_half_of_what_secures_kafka_is_refused(given: dict[str, str], message: str) -> None:
+    """Whoever gives a password or a certificate must not believe to be protected by it when nothing uses it."""
+    Path("here.pem").write_text("")
+    with pytest.raises(SettingsError) as error:
+        load(given)
+    assert message in str(error.value)
+    assert "secret-word" not in str(error.value)
+
+
+def test_kafka_is_reached_as_the_settings_say() -> None:
+    """In the clear unless something is said; with TLS brokers are checked, and nothing older than 1.2 is spoken."""
+    assert security_of(load().settings).options()["security_protocol"] == "PLAINTEXT"
+    assert security_of(load().settings).credentials() is None
+    security = security_of(load(SASL).settings)
+    context = security.ssl_context
+    assert context is not None
+    assert (context.check_hostname, context.verify_mode) == (True, ssl.CERT_REQUIRED)
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    assert "secret-word" not in repr(security) + repr(load(SASL).settings)
+    assert security.options()["sasl_plain_password"] == "secret-word"
+
+
+@pytest.mark.parametrize("name", ["kafka_ca_file", "kafka_certificate_file"])
+def test_a_file_that_holds_no_certificate_is_refused_by_name(name: str) -> None:
+    """At the start, and not as a broker that cannot be reached."""
+    Path("here.pem").write_text("no certificate")
+    with pytest.raises(SettingsError, match=rf"{name}.*'here\.pem'"):
+        security_of(load({"kafka_security": "SSL", name: "here.pem"}).settings)

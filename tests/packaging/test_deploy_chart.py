@@ -109,6 +109,8 @@ def test_a_cluster_knows_every_field(deploy_checker: Path, values: Path) -> None
         ("worker.autoscaling.maxReplicas=17", "kafka.partitions"),
         ("api.replica=2", "replica"),
         ("istio.enabled=maybe", "istio"),
+        ("kafka.security=TLS", "/kafka/security"),
+        ("kafka.tls.secretName=kafka-tls", "kafka.tls.secretName"),
     ],
 )
 def test_values_that_cannot_be_meant_are_refused(render: Render, setting: str, complaint: str) -> None:
@@ -133,6 +135,23 @@ def test_every_process_is_there_with_settings_that_exist(manifests: dict[tuple[s
         for name in ("HORAE_DSN", "ENCRYPTION_KEY", *(["HORAE_API_DSN"] if component == "api" else [])):
             assert variables[name]["valueFrom"]["secretKeyRef"] == {"name": "horae-secrets", "key": name}
     assert of(manifests, "Secret") == {}
+
+
+@pytest.mark.covers("SEC-23")
+def test_every_process_reaches_kafka_by_tls(manifests: dict[tuple[str, str], Manifest]) -> None:
+    """With name and password by reference, and files from a Secret that each container has, read-only."""
+    for pod in pods(manifests).values():
+        [container] = pod["containers"]
+        variables = {variable["name"]: variable for variable in container["env"]}
+        assert variables["HORAE_KAFKA_SECURITY"]["value"] == "SASL_SSL"
+        for name in ("HORAE_KAFKA_USERNAME", "HORAE_KAFKA_PASSWORD"):
+            assert variables[name]["valueFrom"]["secretKeyRef"] == {"name": "horae-secrets", "key": name}
+        [mount] = [mount for mount in container["volumeMounts"] if mount["name"] == "kafka-tls"]
+        assert mount["readOnly"] is True
+        for name in ("CA", "CERTIFICATE", "KEY"):
+            assert Path(variables[f"HORAE_KAFKA_{name}_FILE"]["value"]).parent == Path(mount["mountPath"])
+        [volume] = [volume for volume in pod["volumes"] if volume["name"] == "kafka-tls"]
+        assert volume["secret"]["secretName"] == "kafka-tls"
 
 
 def test_every_pod_is_restricted(manifests: dict[tuple[str, str], Manifest]) -> None:

@@ -60,13 +60,17 @@ def test_config_shows_values_and_origins_with_secrets_masked(
     """Everything effective, and nothing that must not be seen."""
     monkeypatch.setenv("ENCRYPTION_KEY", "ab" * 32)
     monkeypatch.setenv("SCHEDULING_ENGINE_PORT", "9999")
+    for name, value in {"SECURITY": "SASL_SSL", "USERNAME": "horae", "PASSWORD": "word-of-kafka"}.items():
+        monkeypatch.setenv(f"HORAE_KAFKA_{name}", value)
     code, out, _ = horae("config", "--json")
     assert code == 0
     facts = json.loads(out)
     assert facts["port"] == {"value": 9999, "from": "environment", "name": "SCHEDULING_ENGINE_PORT"}
     assert facts["encryption_key"] == {"value": "********", "from": "environment", "name": "ENCRYPTION_KEY"}
     assert facts["host"] == {"value": "127.0.0.1", "from": "default", "name": None}
-    assert "abab" not in out + horae("config")[1]
+    assert facts["kafka_password"]["value"] == "********"
+    for secret in ("abab", "word-of-kafka"):
+        assert secret not in out + horae("config")[1]
 
 
 def test_preview_marks_the_shifted_slot(horae: Horae) -> None:

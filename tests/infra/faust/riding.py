@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 
 from horae.infra.faust.app import add_log_agent, make_app
 from horae.infra.faust.road import Partitions, Road
+from horae.infra.kafka.security import security_of
 from horae.infra.settings import Settings
 from horae.streams.arrivals import Arrival, Take
 
@@ -53,7 +54,7 @@ class Ride:
     def __init__(self, settings: Settings, topic: str, make: Callable[[], faust.App]) -> None:
         self.assignments: list[Partitions] = []
         self._changed = asyncio.Condition()
-        self.road = Road(make, settings.kafka_brokers, topic, self._assigned)
+        self.road = Road(make, settings.kafka_brokers, topic, self._assigned, security_of(settings))
         self.task = asyncio.create_task(self.road.run())
 
     async def _assigned(self, partitions: Partitions) -> None:

@@ -43,6 +43,31 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ include "horae.secret" (dict "Values" .Values "key" "ENCRYPTION_KEY") }}
 - name: KAFKA_BROKERS
   value: {{ .Values.kafka.brokers | quote }}
+{{- with .Values.kafka }}
+{{- if and .tls.secretName (not (hasSuffix "SSL" .security)) }}
+{{- fail (printf "kafka.tls.secretName is set, which kafka.security %s does not use: give SSL or SASL_SSL" .security) }}
+{{- end }}
+{{- if ne .security "PLAINTEXT" }}
+- name: HORAE_KAFKA_SECURITY
+  value: {{ .security | quote }}
+{{- end }}
+{{- if hasPrefix "SASL" .security }}
+- name: HORAE_KAFKA_SASL_MECHANISM
+  value: {{ .saslMechanism | quote }}
+{{ include "horae.secret" (dict "Values" $.Values "key" "HORAE_KAFKA_USERNAME") }}
+{{ include "horae.secret" (dict "Values" $.Values "key" "HORAE_KAFKA_PASSWORD") }}
+{{- end }}
+{{- if .tls.secretName }}
+- name: HORAE_KAFKA_CA_FILE
+  value: /etc/horae/kafka/ca.crt
+{{- if .tls.clientCertificate }}
+- name: HORAE_KAFKA_CERTIFICATE_FILE
+  value: /etc/horae/kafka/tls.crt
+- name: HORAE_KAFKA_KEY_FILE
+  value: /etc/horae/kafka/tls.key
+{{- end }}
+{{- end }}
+{{- end }}
 - name: HORAE_KAFKA_PARTITIONS
   value: {{ .Values.kafka.partitions | quote }}
 - name: HORAE_KAFKA_REPLICATION
@@ -82,12 +107,18 @@ capabilities: {drop: [ALL]}
 - {name: run, mountPath: /run/horae}
 - {name: data, mountPath: /var/lib/horae}
 - {name: tmp, mountPath: /tmp}
+{{- if .Values.kafka.tls.secretName }}
+- {name: kafka-tls, mountPath: /etc/horae/kafka, readOnly: true}
+{{- end }}
 {{- end }}
 
 {{- define "horae.volumes" -}}
 - {name: run, emptyDir: {sizeLimit: 1Mi}}
 - {name: data, emptyDir: {sizeLimit: 1Gi}}
 - {name: tmp, emptyDir: {sizeLimit: 1Gi}}
+{{- with .Values.kafka.tls.secretName }}
+- {name: kafka-tls, secret: {secretName: {{ . }}, defaultMode: 0440}}
+{{- end }}
 {{- end }}
 
 {{/* Where pods may and should run. Takes the root and the component. */}}
