@@ -134,6 +134,10 @@ def worker(
 def _begin(flags: dict[str, Any], config: Path | None, process: str) -> Loaded:
     loaded = load(flags, config)
     logging.configure(loaded.settings.log_level, loaded.settings.log_format, process)
+    if loaded.settings.kafka_security != "PLAINTEXT":
+        from horae.infra.kafka.security import security_of
+
+        security_of(loaded.settings)  # what is wrong with its files is told now, and not by whoever needs them first
     use_zone_data_of(loaded.settings)
     for key in loaded.without_effect:
         errors.print(f"Note: scheduling.{key} is set in the settings file; this version has no part that reads it.")

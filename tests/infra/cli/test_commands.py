@@ -123,6 +123,32 @@ def test_errors_leave_with_1_and_say_what_to_do(horae: Horae, arguments: tuple[s
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("command", "settings", "words"),
+    [
+        (
+            ("run", "--profile", "stack"),
+            {"SECURITY": "SASL_PLAINTEXT", "USERNAME": "horae", "PASSWORD": "word-of-kafka"},
+            "Name your cluster by KAFKA_BROKERS",
+        ),
+        (("api",), {"SECURITY": "SSL", "CA_FILE": "bad.pem"}, "kafka_ca_file is 'bad.pem'"),
+        (("relay",), {"SECURITY": "SSL", "CA_FILE": "gone.pem"}, "environment: HORAE_KAFKA_CA_FILE"),
+    ],
+)
+def test_what_cannot_secure_kafka_is_told_before_anything_starts(
+    horae: Horae, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], settings: dict[str, str], words: str
+) -> None:
+    """A process that ran without would look healthy to everybody but those who wait for its messages."""
+    Path("bad.pem").write_text("no certificate")
+    for name, value in settings.items():
+        monkeypatch.setenv(f"HORAE_KAFKA_{name}", value)
+    code, _, err = horae(*command)
+    assert code == 1
+    assert words in err
+    assert "word-of-kafka" not in err
+    assert "Traceback" not in err
+
+
 def test_wrong_usage_leaves_with_2(horae: Horae) -> None:
     """As the shell's own commands do."""
     assert horae("preview")[0] == 2
