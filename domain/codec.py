@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from horae.domain import audit, calendar, feed, key, occurrence, recipient, request, schedule
+from horae.domain import audit, calendar, feed, key, occurrence, recipient, request, schedule, zonechange
 from horae.domain.envelope import Event, Meta, NewEvent, Recorded
 
 #: Every event that there is.
@@ -46,6 +46,7 @@ EVENTS: tuple[type[Event], ...] = (
     feed.FeedRevoked,
     audit.SlotSilent,
     request.RequestAnswered,
+    *zonechange.ZONE_DATA_EVENTS,
 )
 
 #: Old stored name -> the function that turns its body into the next version's, and that version's name.

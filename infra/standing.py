@@ -1,8 +1,8 @@
 """What commands ask of the read models: where a series stands, who keeps to a calendar, and what is on its way.
 
-Place in the flow: implements `SeriesPointers`, `OpenOccurrences` and `CalendarUsers` of `commands.ports` over the
-projections' queries, as the API's role. The read models follow the log within milliseconds; whoever asks waits for
-them, but not for ever.
+Place in the flow: implements `SeriesPointers`, `OpenOccurrences` and `CalendarUsers` of `commands.ports`, and
+`PlansOfOthers`, over the projections' queries, as the API's role. The read models follow the log within milliseconds;
+whoever asks waits for them, but not for ever.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from horae.commands.ports import EventStore
 from horae.domain.errors import Unavailable
 from horae.domain.timing import Next
 from horae.projections.progress import Progress
-from horae.projections.queries import calendar_names, current_slot, list_occurrences, schedules_on
+from horae.projections.queries import calendar_names, current_slot, list_occurrences, planned_by_others, schedules_on
 from horae.projections.tenancy import tenant_connection
 
 if TYPE_CHECKING:
@@ -70,6 +70,15 @@ class ReadModelStanding:
         await self._reach(position)
         async with tenant_connection(self._pool, tenant) as connection:
             return await calendar_names(connection, tenant)
+
+    async def planned_by_others(
+        self, tenant: str, version: str, after: UUID | None, limit: int
+    ) -> list[tuple[UUID, Next]]:
+        """See `PlansOfOthers.planned_by_others`."""
+        if after is None:
+            await self._reach(await self._store.head())
+        async with tenant_connection(self._pool, tenant) as connection:
+            return await planned_by_others(connection, tenant, version, after, limit)
 
     async def _reach_version(self, tenant: str, schedule: UUID, version: int) -> None:
         if not self._progress.sharded:

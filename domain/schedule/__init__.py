@@ -33,6 +33,7 @@ from horae.domain.schedule.events import (
     SlotUnskipped,
     Status,
 )
+from horae.domain.schedule.rezoning import Keep, Restore, Rezone, Rezoned, coming_again, restore, rezone
 from horae.domain.schedule.state import Schedule, evolve
 
 __all__ = [
@@ -43,9 +44,13 @@ __all__ = [
     "Create",
     "Current",
     "Definition",
+    "Keep",
     "Pause",
     "Replan",
+    "Restore",
     "Resume",
+    "Rezone",
+    "Rezoned",
     "Schedule",
     "ScheduleCancelled",
     "ScheduleChanged",
@@ -61,9 +66,12 @@ __all__ = [
     "Status",
     "Trigger",
     "Unskip",
+    "coming_again",
     "create",
     "decide",
     "evolve",
     "moves",
     "one_off_slot",
+    "restore",
+    "rezone",
 ]

@@ -129,6 +129,8 @@ class ScheduleReplanned(Event):
     before: t.Next
     #: None: nothing of it is left to come.
     next: t.Next | None = None
+    #: The change of zone data that this belongs to, if it is one.
+    change: UUID | None = None
 
 
 ScheduleEvent = (

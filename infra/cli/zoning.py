@@ -1,4 +1,4 @@
-"""`horae tz`: zones and their clock changes, computed here; these need no service and no key."""
+"""`horae tz`: zones and their clock changes, computed here: these need no service and no key. More is in `rezoning`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from horae.domain.errors import Invalid
 from horae.domain.timing import zonefacts
 from horae.domain.timing.zones import canonical, check_zone, tzdata_version
+from horae.infra.cli import rezoning
 from horae.infra.cli.output import say, show_json, table
 from horae.infra.clock import SystemClock
 from horae.infra.settings import load
@@ -24,6 +25,7 @@ _At = typer.Option(None, "--at", help="Instant with an offset. Default: now")
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
+    rezoning.add_to(_tz)
     app.add_typer(_tz, name="tz")
 
 

@@ -137,7 +137,7 @@ async def issue_tenant_key(
 
 async def rebuild_read_models(settings: Settings, *, embedded: bool) -> RebuildReport:
     """Rebuild, while the service runs or not."""
-    return await _on_database(settings, rebuild, embedded=embedded)
+    return await on_database(settings, rebuild, embedded=embedded)
 
 
 async def parked_events(settings: Settings, *, embedded: bool) -> list[ParkedEvent]:
@@ -150,7 +150,7 @@ async def parked_events(settings: Settings, *, embedded: bool) -> list[ParkedEve
         finally:
             await conn.close()
 
-    return await _on_database(settings, look, embedded=embedded)
+    return await on_database(settings, look, embedded=embedded)
 
 
 async def record_log(settings: Settings, file: Path, *, until: int | None, embedded: bool) -> int:
@@ -164,7 +164,7 @@ async def record_log(settings: Settings, file: Path, *, until: int | None, embed
         with created(file) as lines:
             return await record(dsn, lines, until=until)
 
-    return await _on_database(settings, write, embedded=embedded)
+    return await on_database(settings, write, embedded=embedded)
 
 
 async def replay_family(settings: Settings, family: UUID, *, embedded: bool) -> int:
@@ -179,10 +179,10 @@ async def replay_family(settings: Settings, family: UUID, *, embedded: bool) -> 
         finally:
             await conn.close()
 
-    return await _on_database(settings, replay, embedded=embedded)
+    return await on_database(settings, replay, embedded=embedded)
 
 
-async def _on_database(settings: Settings, work: Callable[[str], Awaitable[T]], *, embedded: bool) -> T:
+async def on_database(settings: Settings, work: Callable[[str], Awaitable[T]], *, embedded: bool) -> T:
     """Work with the owner's URI; an embedded PostgreSQL that does not run is started for the while."""
     if not embedded or not (Installation(settings.data).postgres / "data").exists():
         return await work(settings.owner_dsn())

@@ -1,8 +1,8 @@
 """What the read models answer: one function per question, typed rows, pages by opaque cursors.
 
 Every question about a tenant names that tenant, and is asked inside `tenancy.tenant_connection`, where row-level
-security says the same once more. `find_key`, `find_feed`, `applied_position`, `open_owners`, `open_claims` and
-`count_standings` are about the installation.
+security says the same once more. `find_key`, `find_feed`, `applied_position`, `open_owners`, `open_claims`,
+`count_standings` and `tenants` are about the installation.
 """
 
 from horae.projections.queries.calendars import (
@@ -34,6 +34,8 @@ from horae.projections.queries.schedules import (
     current_slot,
     get_schedule,
     list_schedules,
+    planned_by_others,
+    tenants,
 )
 
 __all__ = [
@@ -67,7 +69,9 @@ __all__ = [
     "list_schedules",
     "open_claims",
     "open_owners",
+    "planned_by_others",
     "recipient_timeline",
     "schedules_following",
     "schedules_on",
+    "tenants",
 ]

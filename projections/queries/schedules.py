@@ -174,6 +174,19 @@ async def current_slot(conn: Connection, tenant: str, schedule: UUID) -> SlotPoi
     return None if record is None else SlotPointer(record["version"], _next(record), record["phase"])
 
 
+async def planned_by_others(
+    conn: Connection, tenant: str, version: str, after: UUID | None, limit: int
+) -> list[tuple[UUID, Next]]:
+    """Where active schedules stand, by id, if that was planned by zone data other than `version` and needed a zone."""
+    records = await conn.fetch(_SQL["planned_by_others"], tenant, after or UUID(int=0), version, limit)
+    return [(record["id"], at) for record in records if (at := _next(record)) is not None]
+
+
+async def tenants(conn: Connection) -> list[str]:
+    """Everybody who has ever had a schedule, by name. For the owner's role: the API's sees one tenant at a time."""
+    return [record["tenant"] for record in await conn.fetch(_SQL["tenants"])]
+
+
 def _next(record: Any) -> Next | None:
     if record["slot"] is None:
         return None

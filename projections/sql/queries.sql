@@ -123,3 +123,15 @@ SELECT id, tenant, sha256, prefix, label, scope, created_at, expires_at, revoked
 FROM api_keys AS k WHERE {where}
 ORDER BY k.created_at DESC, k.id DESC
 LIMIT $1;
+
+-- name: planned_by_others
+-- Where a tenant's active schedules stand whose slot was planned by another release of the zone data, by id.
+SELECT id, slot, fold, number, due_at, plan FROM standings
+WHERE tenant = $1 AND id > $2 AND phase = 'active' AND slot IS NOT NULL
+    AND plan ->> 'tzdata' <> $3 AND plan ->> 'zone_source' <> 'instant'
+ORDER BY id
+LIMIT $4;
+
+-- name: tenants
+-- Everybody who has ever had a schedule; for the owner's role, which sees them all.
+SELECT DISTINCT tenant FROM standings ORDER BY tenant;

@@ -14,6 +14,7 @@ from horae.domain import recipient as r
 from horae.domain import request as q
 from horae.domain import schedule as s
 from horae.domain import timing as t
+from horae.domain import zonechange as z
 from horae.domain.delivery import Delivery, Failure, Mode, Retry, Strategy
 from horae.domain.envelope import Event, Meta, NewEvent
 from horae.domain.personal import Personal
@@ -207,6 +208,17 @@ SAMPLES: tuple[Event, ...] = (
     f.FeedRevoked(reason="lost"),
     a.SlotSilent(schedule_id=STREAM, occurrence_id=OTHER, slot=SLOT, due_at=AT, state="overdue"),
     q.RequestAnswered(schedule_id=STREAM, operation="pause", version=2, request_digest="d1"),
+    z.ZoneDataAdopted(change=OTHER, version="2026c", keep="wall_time"),
+    z.SlotsMoved(
+        change=OTHER,
+        moves=(
+            z.Move(schedule_id=STREAM, slot=SLOT, zone="America/Vancouver", tzdata="2025c", before=AT, after=AT),
+            z.Move(schedule_id=OTHER, slot=SLOT, zone="Africa/Casablanca", tzdata="2026b", before=AT),
+        ),
+    ),
+    z.ZoneDataReported(change=OTHER, checked=17, zones={"Africa/Casablanca": 1, "America/Vancouver": 1}),
+    z.SlotsRestored(change=OTHER, restored=(STREAM,), left={OTHER: "it is paused"}),
+    z.ZoneDataUndone(change=OTHER, restored=1, left=1),
 )
 
 _RESOLVED = t.Resolved(local=SLOT.local, fold=1, zone="Europe/Berlin", zone_source="recipient")
@@ -235,6 +247,9 @@ VARIANTS: dict[str, Event] = {
     )
     for kind, timing in _TIMINGS.items()
 }
+VARIANTS["schedule.replanned.v1+zone"] = s.ScheduleReplanned(
+    cause="zone", detail="zone data 2025c to 2026c", before=NEXT, next=NEXT, change=OTHER
+)
 GOLDENS: dict[str, Event] = {body.name: body for body in SAMPLES} | VARIANTS
 
 

@@ -1,0 +1,146 @@
+"""Schedules as they stand, and what the zone data in use make of the slots at which they do.
+
+Place in the flow: read by `zonechanges`, before it decides and again in each attempt to append.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from horae.commands.calendars import Resolver, fences
+from horae.commands.creation import needs_recipient_zone
+from horae.commands.ports import Clock, EventStore, SeriesPointers
+from horae.commands.reading import fold_schedule
+from horae.commands.series import stand
+from horae.domain import recipient as r
+from horae.domain import schedule as s
+from horae.domain import timing as t
+from horae.domain import zonechange as z
+from horae.domain.envelope import Recorded
+from horae.domain.ids import occurrence_id, recipient_stream
+from horae.domain.timing.calendared import calendar_id
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A schedule with what it is read against, and what moves of it; None: nothing does."""
+
+    state: s.Schedule
+    context: t.Context
+    rezoned: s.Rezoned | None
+
+    @property
+    def move(self) -> z.Move | None:
+        """The same for a report."""
+        if self.rezoned is None:
+            return None
+        before, after = self.rezoned.event.before, self.rezoned.after
+        return z.Move(
+            schedule_id=self.state.id,
+            slot=before.slot,
+            zone=before.plan.zone,
+            tzdata=before.plan.tzdata,
+            before=before.due_at,
+            after=None if after is None else after.due_at,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A schedule out of the log, with its events and where it stands."""
+
+    events: Sequence[Recorded]
+    state: s.Schedule
+    context: t.Context
+    current: s.Current
+
+
+class Looking:
+    """Reads of one installation; stateless but for the calendars that it remembers."""
+
+    def __init__(self, store: EventStore, clock: Clock, pointers: SeriesPointers, default_zone: str) -> None:
+        self._store, self._clock, self._pointers, self._default_zone = store, clock, pointers, default_zone
+        self._calendars = Resolver(store)
+
+    async def at(self, tenant: str, currents: Mapping[UUID, t.Next]) -> list[Standing]:
+        """The schedules, standing where a read model has them."""
+        read = await self._read(tenant, list(currents))
+        return [Standing(e, state, context, s.Current(next=currents[state.id])) for e, state, context in read]
+
+    async def fenced(self, tenant: str, schedules: Sequence[UUID]) -> tuple[list[Standing], dict[UUID, int]]:
+        """The schedules, and what an append must expect so that they stand there still."""
+        reader = self._store.scoped(tenant)
+        found: list[Standing] = []
+        expects: dict[UUID, int] = {}
+        for events, state, context in await self._read(tenant, schedules):
+            current, fence = await stand(reader, self._pointers, tenant, state, context)
+            found.append(Standing(events, state, context, current))
+            expects |= {**fences(tenant, context.calendar), **fence}
+        return found, expects
+
+    async def look(self, tenant: str, change: UUID, keep: s.Keep, standing: Sequence[Standing]) -> list[Looked]:
+        """What the zone data in use make of them."""
+        handled = await self._handled(tenant, standing)
+        looked: list[Looked] = []
+        for each in standing:
+            command = s.Rezone(
+                change=change,
+                keep=keep,
+                context=each.context,
+                current=each.current,
+                handled=handled.get(each.state.id, ()),
+            )
+            looked.append(Looked(each.state, each.context, s.rezone(command, each.state)))
+        return looked
+
+    async def _handled(self, tenant: str, standing: Sequence[Standing]) -> dict[UUID, set[t.Slot]]:
+        """By schedule: slots that lie ahead again by the data in use, and have been dealt with."""
+        again: dict[UUID, tuple[UUID, t.Slot]] = {}
+        for each in standing:
+            current, id_ = each.current.next, each.state.id
+            for slot in s.coming_again(each.state, current, each.context) if current is not None else ():
+                again[occurrence_id(id_, slot.local, slot.fold)] = id_, slot
+        found: dict[UUID, set[t.Slot]] = {}
+        for occurrence in await self._store.scoped(tenant).load_many(again) if again else ():
+            id_, slot = again[occurrence]
+            found.setdefault(id_, set()).add(slot)
+        return found
+
+    async def _read(
+        self, tenant: str, schedules: Sequence[UUID]
+    ) -> list[tuple[Sequence[Recorded], s.Schedule, t.Context]]:
+        streams = await self._store.scoped(tenant).load_many(schedules)
+        states = [fold_schedule(id_, streams[id_]) for id_ in schedules if id_ in streams]
+        zones = await self._recipient_zones(tenant, states)
+        calendars = await self._calendars.for_timings(tenant, [state.timing for state in states])
+        now = self._clock.now()
+        return [
+            (
+                streams[state.id],
+                state,
+                state.context(
+                    now,
+                    default_zone=self._default_zone,
+                    recipient_zone=zones.get(state.id),
+                    calendar=calendars.get(calendar_id(state.timing) or ""),
+                ),
+            )
+            for state in states
+        ]
+
+    async def _recipient_zones(self, tenant: str, states: Sequence[s.Schedule]) -> dict[UUID, str]:
+        """The recipients' present zones by schedule, where the timing depends on it."""
+        streams = {
+            state.id: recipient_stream(tenant, state.personal.recipient)
+            for state in states
+            if needs_recipient_zone(state.timing)
+        }
+        known: dict[UUID, str] = {}
+        loaded = await self._store.scoped(tenant).load_many(set(streams.values())) if streams else {}
+        for stream, events in loaded.items():
+            body = events[-1].body
+            if isinstance(body, r.RecipientSet) and body.personal.zone is not None:
+                known[stream] = body.personal.zone
+        return {id_: known[stream] for id_, stream in streams.items() if stream in known}

@@ -1,0 +1,150 @@
+"""What newer zone data do to the slot at which a schedule stands, and taking that back.
+
+Only the slot that is planned already is concerned: every later one is planned by the data of its time. Slots are local
+times, so newer rules change their instants; a series whose next slot stays where it was has no event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Literal
+from uuid import UUID
+
+from horae.domain import timing as t
+from horae.domain.schedule.commands import Current
+from horae.domain.schedule.deciding import one_off_slot
+from horae.domain.schedule.events import ScheduleReplanned, Status
+from horae.domain.schedule.state import Schedule
+
+Keep = Literal["wall_time", "instant"]
+"""What stays of a planned slot: the time on the clock, or the moment."""
+
+#: So many slots of a series may have been dealt with and lie ahead again: a change of rules is one of hours.
+_AGAIN = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rezone:
+    """See whether the next slot is still where it was planned, by the zone data in use now.
+
+    `handled`: slots that have been claimed or ended, of those that lie ahead by these data.
+    """
+
+    change: UUID
+    keep: Keep
+    context: t.Context
+    current: Current
+    handled: Collection[t.Slot] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restore:
+    """Put the slot back that a change of zone data moved: `moved` is what it did to this schedule."""
+
+    change: UUID
+    moved: ScheduleReplanned
+    #: Version of the schedule that `moved` made.
+    version: int
+    context: t.Context
+    current: Current
+
+
+@dataclass(frozen=True, slots=True)
+class Rezoned:
+    """What is to be done with a slot, and where the zone data in use have it, whatever is kept."""
+
+    event: ScheduleReplanned
+    after: t.Next | None
+
+
+def rezone(command: Rezone, state: Schedule) -> Rezoned | None:
+    """Where the slot goes; None: it stays, or there is none to move. One that is due already is being claimed.
+
+    A slot whose new instant has passed goes out at once, late.
+    """
+    current, context = command.current.next, replace(command.context, exceptions=state.exceptions)
+    if current is not None and not state.recurring:
+        # A one-off's slot is read off its timing, as it is now: the plan that stands is in its stream.
+        current = state.next
+    if state.status is not Status.ACTIVE or current is None or current.due_at <= context.now:
+        return None
+    if isinstance(state.timing, t.In) and state.timing.delay.is_elapsed:
+        return None  # so much later is so much later, whatever clocks show
+    after = _anew(state, current, context, command.handled)
+    if after is not None and (after.slot, after.due_at) == (current.slot, current.due_at):
+        return None
+    before, version = current.plan.tzdata, t.tzdata_version()
+    event = ScheduleReplanned(
+        cause="zone",
+        detail=f"zone data {before} to {version}",
+        before=current,
+        next=after if command.keep == "wall_time" else _kept(current, after, version),
+        change=command.change,
+    )
+    return Rezoned(event, after)
+
+
+def coming_again(state: Schedule, current: t.Next, context: t.Context) -> list[t.Slot]:
+    """Slots before the planned one that lie ahead by the zone data in use now: dealt with, or new."""
+    if not state.recurring or state.status is not Status.ACTIVE:
+        return []
+    found: list[t.Slot] = []
+    coming = t.after(state.timing, context.now, replace(context, exceptions=state.exceptions))
+    while coming is not None and _order(coming) < _order(current) and len(found) < _AGAIN:
+        found.append(coming.slot)
+        coming = t.following(state.timing, coming, replace(context, exceptions=state.exceptions))
+    return found
+
+
+def restore(command: Restore, state: Schedule) -> ScheduleReplanned | str:
+    """The slot as it was before, or why it stays: it has moved on since."""
+    current, moved = command.current.next, command.moved
+    if current is not None and not state.recurring:
+        current = state.next
+    if state.status is not Status.ACTIVE:
+        return f"it is {state.status.value}"
+    if moved.next is None:
+        if current is not None or state.version != command.version:
+            return "it was changed since"
+    elif current is None or (current.slot, current.due_at) != (moved.next.slot, moved.next.due_at):
+        return "it has gone out or was changed since"
+    elif current.due_at <= command.context.now:
+        return "it is going out"
+    return ScheduleReplanned(
+        cause="zone",
+        detail=f"undone: zone data {moved.before.plan.tzdata} to {t.tzdata_version()}",
+        # An ended series stands nowhere: what it was taken from is where it goes back to.
+        before=current or moved.before,
+        next=moved.before,
+        change=command.change,
+    )
+
+
+def _anew(state: Schedule, current: t.Next, context: t.Context, handled: Collection[t.Slot]) -> t.Next | None:
+    if not state.recurring:
+        return one_off_slot(state, context)
+    same = t.find(state.timing, current.slot, context)
+    if same is not None and same.due_at <= context.now:
+        return same
+    coming = t.after(state.timing, context.now, context)
+    for _ in range(_AGAIN):
+        if coming is None or coming.slot not in handled:
+            break
+        coming = t.following(state.timing, coming, context)
+    return coming
+
+
+def _kept(current: t.Next, moved: t.Next | None, version: str) -> t.Next:
+    """The slot at its instant, and why its clock shows another time there."""
+    by_now = "there is no such local time any more" if moved is None else f"it would be {moved.due_at:%Y-%m-%d %H:%M}Z"
+    reason = t.Reason(
+        code="instant_kept",
+        text=f"Planned by zone data {current.plan.tzdata}; by {version} {by_now}. The instant was kept.",
+    )
+    plan = current.plan.model_copy(update={"tzdata": version, "reasons": (*current.plan.reasons, reason)})
+    return current.model_copy(update={"plan": plan})
+
+
+def _order(slot: t.Next) -> tuple[object, ...]:
+    return slot.slot.local, slot.slot.fold

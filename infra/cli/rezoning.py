@@ -1,0 +1,187 @@
+"""`horae tz status|apply|undo`: what newer zone data move of an installation's plans, moving it, and back.
+
+For operators, who have the data folder or the DSN: it concerns every tenant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import typer
+
+from horae.commands.zonechanges import Survey, Undone
+from horae.domain.timing import zonedata
+from horae.domain.zonechange import Change, Move
+from horae.infra import logging
+from horae.infra.cli.output import say, show_json, table
+from horae.infra.settings import Settings, load
+
+_DSN = typer.Option(None, "--dsn", help="Owner's connection URI; else the POSTGRES_ settings.")
+_DATA = typer.Option(None, "--data", help="Data folder of an embedded installation.")
+_JSON = typer.Option(False, "--json", help="Print as JSON, with every slot.")
+_KEEP = typer.Option(
+    "wall-time", "--keep", help="wall-time: slots stay at their time on the clock; instant: at their moment."
+)
+
+#: Slots that are shown to people; `--json` has them all.
+_SHOWN = 50
+
+
+def add_to(group: typer.Typer) -> None:
+    """Add the commands to `horae tz`."""
+    group.command()(status)
+    group.command()(apply)
+    group.command()(undo)
+
+
+def status(dsn: str | None = _DSN, data: Path | None = _DATA, as_json: bool = _JSON) -> None:
+    """Say which planned slots the zone data in use would move, and what was moved before. Changes nothing."""
+    from horae.infra.processes import rezoning
+
+    found = asyncio.run(rezoning.status(_settings(dsn, data), embedded=dsn is None))
+    if as_json:
+        show_json(_in_use() | _surveyed(found.tenants) | {"changes": [_change(*pair) for pair in found.changes]})
+        return
+    say(f"Zone data {_in_use()['tzdata']}: {_in_use()['origin']}.")
+    for version in found.running:
+        if version != _in_use()["tzdata"]:
+            say(f"The workers plan by {version}: start them anew with this TIMEZONE_DATA_SOURCE.", "yellow")
+    _show(found.tenants, "would move")
+    if found.changes:
+        table(
+            ("change", "tenant", "at (UTC)", "to", "keeping", "moved", "undone (UTC)"),
+            [
+                (
+                    c.id,
+                    tenant,
+                    _utc(c.at),
+                    c.version,
+                    c.keep.replace("_", " "),
+                    sum(n for _, n in c.zones),
+                    _utc(c.undone_at),
+                )
+                for tenant, c in found.changes
+            ],
+        )
+
+
+def apply(keep: str = _KEEP, dsn: str | None = _DSN, data: Path | None = _DATA, as_json: bool = _JSON) -> None:
+    """Plan anew, by events, what the zone data in use move; the report is shown and kept."""
+    if keep not in ("wall-time", "instant"):
+        raise typer.BadParameter(f"{keep!r} is neither `wall-time` nor `instant`", param_hint="--keep")
+    from horae.infra.processes import rezoning
+
+    wanted: Any = keep.replace("-", "_")
+    done = asyncio.run(rezoning.apply(_settings(dsn, data), wanted, embedded=dsn is None))
+    if as_json:
+        show_json(_in_use() | {"change": done.id, "keep": keep} | _surveyed(done.tenants))
+        return
+    say(f"Zone data {_in_use()['tzdata']}: {_in_use()['origin']}.")
+    _show(done.tenants, "moved" if keep == "wall-time" else "kept their instant, and would have moved")
+    if done.id is not None:
+        say(f"Kept as change {done.id}; `horae tz undo` takes it back.")
+
+
+def undo(
+    change: UUID | None = typer.Argument(None, help="Which; by default the newest that still stands."),
+    dsn: str | None = _DSN,
+    data: Path | None = _DATA,
+    as_json: bool = _JSON,
+) -> None:
+    """Put the slots back that a change moved, by events; those that have moved on since stay, and are named."""
+    from horae.infra.processes import rezoning
+
+    done = asyncio.run(rezoning.undo(_settings(dsn, data), change, embedded=dsn is None))
+    if as_json:
+        show_json({"tenants": [_undone(each) for each in done]})
+        return
+    say(f"Undone: change {done[0].change}. {sum(len(each.restored) for each in done)} slots are back.")
+    left = [(each.tenant, schedule, why) for each in done for schedule, why in each.left.items()]
+    if left:
+        table(("tenant", "schedule", "stays, because"), left)
+
+
+def _settings(dsn: str | None, data: Path | None) -> Settings:
+    settings = load({"dsn": dsn, "data": data}).settings
+    logging.configure(settings.log_level, settings.log_format, "tz")
+    return settings
+
+
+def _show(surveys: list[Survey], did: str) -> None:
+    moves = [(survey.tenant, move) for survey in surveys for move in survey.moves]
+    say(f"{sum(s.checked for s in surveys)} slots were planned by other releases; {len(moves)} of them {did}.")
+    if not moves:
+        return
+    rows = [
+        (
+            tenant,
+            move.schedule_id,
+            _clock(move.slot.local),
+            move.zone,
+            _utc(move.before),
+            _utc(move.after) or "not any more",
+            _shift(move),
+            move.tzdata,
+        )
+        for tenant, move in moves[:_SHOWN]
+    ]
+    head = ("tenant", "schedule", "slot", "zone", "planned (UTC)", "now (UTC)", "by", "planned by")
+    table(head, rows)
+    if len(moves) > _SHOWN:
+        say(f"... and {len(moves) - _SHOWN} more; --json shows them all.")
+
+
+def _in_use() -> dict[str, Any]:
+    return {"tzdata": zonedata.current().version, "origin": zonedata.current().origin}
+
+
+def _surveyed(surveys: list[Survey]) -> dict[str, Any]:
+    return {
+        "checked": sum(survey.checked for survey in surveys),
+        "moves": [
+            {"tenant": survey.tenant} | move.model_dump(mode="json") for survey in surveys for move in survey.moves
+        ],
+    }
+
+
+def _change(tenant: str, change: Change) -> dict[str, Any]:
+    return {
+        "tenant": tenant,
+        "change": change.id,
+        "at": change.at.isoformat(),
+        "version": change.version,
+        "keep": change.keep,
+        "checked": change.checked,
+        "zones": dict(change.zones),
+        "undone_at": change.undone_at.isoformat() if change.undone_at else None,
+        "restored": change.restored,
+        "left": change.left,
+    }
+
+
+def _undone(done: Undone) -> dict[str, Any]:
+    left = {str(schedule): why for schedule, why in done.left.items()}
+    return {"tenant": done.tenant, "change": done.change, "restored": list(done.restored), "left": left}
+
+
+def _shift(move: Move) -> str | None:
+    """By how much it moves: `-1:00`."""
+    if move.after is None:
+        return None
+    by = move.after - move.before
+    sign = "-" if by < timedelta(0) else "+"
+    days, rest = divmod(int(abs(by).total_seconds()), 86_400)
+    shown = f"{sign}{rest // 3600}:{rest // 60 % 60:02}"
+    return f"{sign}{days} d {shown[1:]}" if days else shown
+
+
+def _clock(local: datetime) -> str:
+    return local.isoformat(" ")
+
+
+def _utc(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat(" ", "seconds").removesuffix("+00:00")
