@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from horae.commands.calendars import Resolver, fences
-from horae.commands.creation import needs_recipient_zone
+from horae.commands.creation import follows_recipient
 from horae.commands.ports import Clock, EventStore, SeriesPointers
 from horae.commands.reading import fold_schedule
+from horae.commands.recipients import Person
 from horae.commands.series import stand
-from horae.domain import recipient as r
 from horae.domain import schedule as s
 from horae.domain import timing as t
 from horae.domain import zonechange as z
@@ -57,6 +57,15 @@ class Standing:
     current: s.Current
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    events: Sequence[Recorded]
+    state: s.Schedule
+    context: t.Context
+    #: Whom it follows, if anybody.
+    person: Person | None
+
+
 class Looking:
     """Reads of one installation; stateless but for the calendars that it remembers."""
 
@@ -66,18 +75,21 @@ class Looking:
 
     async def at(self, tenant: str, currents: Mapping[UUID, t.Next]) -> list[Standing]:
         """The schedules, standing where a read model has them."""
-        read = await self._read(tenant, list(currents))
-        return [Standing(e, state, context, s.Current(next=currents[state.id])) for e, state, context in read]
+        return [
+            Standing(each.events, each.state, each.context, s.Current(next=currents[each.state.id]))
+            for each in await self._read(tenant, list(currents))
+        ]
 
     async def fenced(self, tenant: str, schedules: Sequence[UUID]) -> tuple[list[Standing], dict[UUID, int]]:
         """The schedules, and what an append must expect so that they stand there still."""
         reader = self._store.scoped(tenant)
         found: list[Standing] = []
         expects: dict[UUID, int] = {}
-        for events, state, context in await self._read(tenant, schedules):
-            current, fence = await stand(reader, self._pointers, tenant, state, context)
-            found.append(Standing(events, state, context, current))
-            expects |= {**fences(tenant, context.calendar), **fence}
+        for each in await self._read(tenant, schedules):
+            current, fence = await stand(reader, self._pointers, tenant, each.state, each.context)
+            found.append(Standing(each.events, each.state, each.context, current))
+            followed = {} if each.person is None else each.person.fence
+            expects |= {**fences(tenant, each.context.calendar), **followed, **fence}
         return found, expects
 
     async def look(self, tenant: str, change: UUID, keep: s.Keep, standing: Sequence[Standing]) -> list[Looked]:
@@ -108,39 +120,30 @@ class Looking:
             found.setdefault(id_, set()).add(slot)
         return found
 
-    async def _read(
-        self, tenant: str, schedules: Sequence[UUID]
-    ) -> list[tuple[Sequence[Recorded], s.Schedule, t.Context]]:
+    async def _read(self, tenant: str, schedules: Sequence[UUID]) -> list[_Read]:
         streams = await self._store.scoped(tenant).load_many(schedules)
         states = [fold_schedule(id_, streams[id_]) for id_ in schedules if id_ in streams]
-        zones = await self._recipient_zones(tenant, states)
+        people = await self._people(tenant, states)
         calendars = await self._calendars.for_timings(tenant, [state.timing for state in states])
         now = self._clock.now()
-        return [
-            (
-                streams[state.id],
-                state,
-                state.context(
-                    now,
-                    default_zone=self._default_zone,
-                    recipient_zone=zones.get(state.id),
-                    calendar=calendars.get(calendar_id(state.timing) or ""),
-                ),
+        read: list[_Read] = []
+        for state in states:
+            person = people.get(state.id)
+            context = state.context(
+                now,
+                default_zone=self._default_zone,
+                recipient_zone=None if person is None else person.zone,
+                calendar=calendars.get(calendar_id(state.timing) or ""),
             )
-            for state in states
-        ]
+            read.append(_Read(streams[state.id], state, context, person))
+        return read
 
-    async def _recipient_zones(self, tenant: str, states: Sequence[s.Schedule]) -> dict[UUID, str]:
-        """The recipients' present zones by schedule, where the timing depends on it."""
+    async def _people(self, tenant: str, states: Sequence[s.Schedule]) -> dict[UUID, Person]:
+        """By schedule: the recipients of those that follow their zone; one query."""
         streams = {
             state.id: recipient_stream(tenant, state.personal.recipient)
             for state in states
-            if needs_recipient_zone(state.timing)
+            if follows_recipient(state.timing)
         }
-        known: dict[UUID, str] = {}
         loaded = await self._store.scoped(tenant).load_many(set(streams.values())) if streams else {}
-        for stream, events in loaded.items():
-            body = events[-1].body
-            if isinstance(body, r.RecipientSet) and body.personal.zone is not None:
-                known[stream] = body.personal.zone
-        return {id_: known[stream] for id_, stream in streams.items() if stream in known}
+        return {id_: Person.of(stream, loaded.get(stream, ())) for id_, stream in streams.items()}

@@ -89,11 +89,12 @@ def coming_again(state: Schedule, current: t.Next, context: t.Context) -> list[t
     """Slots before the planned one that lie ahead by the zone data in use now: dealt with, or new."""
     if not state.recurring or state.status is not Status.ACTIVE:
         return []
+    context = replace(context, exceptions=state.exceptions)
     found: list[t.Slot] = []
-    coming = t.after(state.timing, context.now, replace(context, exceptions=state.exceptions))
+    coming = t.anew(state.timing, current, context)
     while coming is not None and _order(coming) < _order(current) and len(found) < _AGAIN:
         found.append(coming.slot)
-        coming = t.following(state.timing, coming, replace(context, exceptions=state.exceptions))
+        coming = t.following(state.timing, coming, context)
     return found
 
 
@@ -124,10 +125,7 @@ def restore(command: Restore, state: Schedule) -> ScheduleReplanned | str:
 def _anew(state: Schedule, current: t.Next, context: t.Context, handled: Collection[t.Slot]) -> t.Next | None:
     if not state.recurring:
         return one_off_slot(state, context)
-    same = t.find(state.timing, current.slot, context)
-    if same is not None and same.due_at <= context.now:
-        return same
-    coming = t.after(state.timing, context.now, context)
+    coming = t.anew(state.timing, current, context)
     for _ in range(_AGAIN):
         if coming is None or coming.slot not in handled:
             break

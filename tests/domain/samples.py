@@ -121,7 +121,7 @@ SAMPLES: tuple[Event, ...] = (
     s.SlotSkipped(slot=SLOT, occurrence=OTHER, due_at=AT, next_unchanged=False, next=NEXT, request_digest="d1"),
     s.SlotUnskipped(slot=SLOT, occurrence=OTHER, next_unchanged=False, next=NEXT, request_digest="d1"),
     s.ScheduleTriggered(trigger=STREAM, occurrence=OTHER, at=NEXT, reason="now", request_digest="d1"),
-    s.ScheduleReplanned(cause="calendar", detail="munich@4", before=NEXT, next=NEXT),
+    s.ScheduleReplanned(cause="zone", detail="zone data 2025c to 2026c", before=NEXT, next=NEXT, change=OTHER),
     o.OccurrenceClaimed(
         **COMMON,
         schedule_version=2,
@@ -247,6 +247,8 @@ VARIANTS: dict[str, Event] = {
     )
     for kind, timing in _TIMINGS.items()
 }
+# The first of them as they were stored before they named the change that they belong to.
+VARIANTS["schedule.replanned.v1"] = s.ScheduleReplanned(cause="calendar", detail="munich@4", before=NEXT, next=NEXT)
 VARIANTS["schedule.replanned.v1+zone"] = s.ScheduleReplanned(
     cause="zone", detail="zone data 2025c to 2026c", before=NEXT, next=NEXT, change=OTHER
 )
