@@ -154,16 +154,12 @@ async def test_the_laws_of_2026_move_exactly_what_they_touch(
 
         (change,) = (await answered(service, "tz", "status"))["changes"]
         assert change["zones"] == {CASABLANCA: 2, EDMONTON: 2, VANCOUVER: 4}
-        assert (await answered(service, "tz", "apply"))["moves"] == []
-
         undone = await answered(service, "tz", "undo")
         assert {names[id_] for id_ in undone["tenants"][0]["restored"]} == MOVING
         assert undone["tenants"][0]["left"] == {}
         assert await planned(client, ids) == before
         history = (await client.get(f"/v1/schedules/{ids['vancouver once']}/history")).json()["items"]
         assert [entry["event"] for entry in history][-2:] == ["schedule.replanned.v1"] * 2
-        assert (await horae(service, "tz", "undo"))[0] == 1
-
         again = await answered(service, "tz", "apply")
         assert {names[move["schedule_id"]] for move in again["moves"]} == MOVING
         moved_on = await client.post("/v1/clock/advance", json={"to": "2026-12-05T00:00:00Z"}, timeout=300)
