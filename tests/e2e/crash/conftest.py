@@ -1,6 +1,7 @@
 """The crash runs' own profile."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 import uvloop
@@ -14,8 +15,6 @@ def profile() -> Profile:
     return Profile()
 
 
-@pytest.fixture(scope="session")
-def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """uvloop's: what clients and receiver take of the processors is not the service's to use."""
-    policy: asyncio.AbstractEventLoopPolicy = uvloop.EventLoopPolicy()
-    return policy
+    return {"uvloop": uvloop.new_event_loop}
