@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -13,6 +15,7 @@ from rich.text import Text
 
 from horae.domain import timing as t
 from horae.domain.errors import Invalid
+from horae.domain.timing.zones import to_local
 from horae.infra.cli.output import say, show_json, table
 from horae.infra.clock import SystemClock
 from horae.infra.settings import load
@@ -20,7 +23,18 @@ from horae.infra.zonedata import use_zone_data_of
 
 #: Previews belong to no schedule; jitter, a hash of the schedule's id, is shown for this one.
 _NO_SCHEDULE = UUID(int=0)
-_STYLES = {"gap_shifted": "yellow", "overlap_first": "cyan", "overlap_second": "magenta"}
+#: What a slot is marked with, and in which colour, by the code of what happened to it.
+_MARKS = {
+    "gap_shifted": ("shifted", "yellow"),
+    "overlap_first": ("1st of 2", "cyan"),
+    "overlap_second": ("2nd of 2", "magenta"),
+    "merged": ("merged", "blue"),
+    "calendar_forward": ("moved on", "yellow"),
+    "calendar_back": ("moved back", "yellow"),
+    "gap_skipped": ("skipped", "red"),
+    "calendar_dropped": ("dropped", "red"),
+    "calendar_merged": ("merged", "blue"),
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -66,19 +80,36 @@ def preview(
 
 
 def _show(result: t.Preview) -> None:
-    rows: list[tuple[str, str, str, Text]] = []
+    rows: list[tuple[tuple[datetime, int], tuple[object, ...]]] = []
     for slot in result.slots:
-        why = "; ".join(reason.text for reason in slot.plan.reasons)
-        mark = "" if slot.plan.branch == "normal" else slot.plan.branch.replace("_", " ")
-        note = ": ".join(part for part in (mark, why) if part)
-        style = _STYLES.get(slot.plan.branch, "")
-        rows.append((_local(slot.slot), slot.plan.zone, _utc(slot.due_at), Text(note, style=style)))
-    rows += [(_local(gone.slot), "", "not sent", Text(gone.reason.text, style="red")) for gone in result.skipped]
+        mark, style = _mark([slot.plan.branch, *(reason.code for reason in slot.plan.reasons)])
+        why = " ".join(reason.text for reason in slot.plan.reasons)
+        shown = (_clock(slot.slot.local), Text(mark, style=style), _there(slot), slot.plan.zone, _utc(slot.due_at), why)
+        rows.append(((slot.slot.local, slot.slot.fold), shown))
+    for gone in result.skipped:
+        mark, style = _mark([gone.reason.code, "gap_skipped"])
+        gone_by = (_clock(gone.slot.local), Text(mark, style=style), "not sent", "", "", gone.reason.text)
+        rows.append(((gone.slot.local, gone.slot.fold), gone_by))
     rows.sort(key=lambda row: row[0])
     if not rows:
         say("The timing has no slot from there on.")
         return
-    table(("local time", "zone", "due (UTC)", "note"), rows)
+    table(("local time", "mark", "goes out at", "zone", "due (UTC)", "why"), [cells for _, cells in rows])
+    marked = Counter(str(cells[1]) for _, cells in rows if str(cells[1]))
+    if marked:
+        told = ", ".join(f"{mark} ({n})" for mark, n in sorted(marked.items()))
+        say(f"{len(result.slots)} to send; marked: {told}.")
+
+
+def _mark(codes: Sequence[str]) -> tuple[str, str]:
+    """The mark of the first of the codes that has one, and its colour; empty for a slot as any other."""
+    return next((_MARKS[code] for code in codes if code in _MARKS), ("", ""))
+
+
+def _there(slot: t.Next) -> str:
+    """What the clock of the zone shows when it goes out."""
+    local, _ = to_local(slot.due_at.astimezone(UTC).replace(tzinfo=None), slot.plan.zone)
+    return _clock(local)
 
 
 def _from_options(
@@ -157,9 +188,9 @@ def _instant(text: str) -> datetime:
     return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
 
 
-def _local(slot: t.Slot) -> str:
-    return slot.local.isoformat(" ") + (" (2nd)" if slot.fold else "")
+def _clock(local: datetime) -> str:
+    return local.isoformat(" ", "minutes" if not (local.second or local.microsecond) else "auto")
 
 
 def _utc(instant: datetime) -> str:
-    return instant.isoformat(" ").replace("+00:00", "")
+    return _clock(instant.astimezone(UTC).replace(tzinfo=None))

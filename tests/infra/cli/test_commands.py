@@ -78,20 +78,42 @@ def test_preview_marks_the_shifted_slot(horae: Horae) -> None:
     arguments = ("--cron", "30 2 * * *", "--zone", "Europe/Berlin", "--after", "2027-03-27T12:00:00Z", "-n", "2")
     code, out, _ = horae("preview", *arguments)
     assert code == 0
-    shifted, normal = out.splitlines()[1:]
-    assert shifted.startswith("2027-03-28 02:30:00")
-    assert "2027-03-28 01:30:00" in shifted
-    assert "gap shifted" in shifted
-    assert "gap" not in normal
+    shifted, normal, told = out.splitlines()[1:]
+    assert shifted.split()[:6] == ["2027-03-28", "02:30", "shifted", "2027-03-28", "03:30", "Europe/Berlin"]
+    assert "2027-03-28 01:30" in shifted
+    assert "moved on by the gap of PT1H" in shifted
+    assert "shifted" not in normal
+    assert told.strip() == "2 to send; marked: shifted (1)."
 
 
 def test_preview_marks_doubled_and_skipped_slots(horae: Horae) -> None:
     """Both passings of a repeated hour when asked for, and what a gap swallows."""
     doubled = '{"kind": "every", "cron": "30 2 * * *", "zone": "Europe/Berlin", "overlap": "both", "gap": "skip"}'
     _, out, _ = horae("preview", doubled, "--after", "2027-10-30T12:00:00Z", "-n", "2")
-    assert "2027-10-31 02:30:00 (2nd)" in out
+    first, second = out.splitlines()[1:3]
+    assert first.split("  ")[:2] == ["2027-10-31 02:30", "1st of 2"]
+    assert second.split("  ")[:2] == ["2027-10-31 02:30", "2nd of 2"]
     _, out, _ = horae("preview", doubled, "--after", "2027-03-27T12:00:00Z", "-n", "2")
-    assert "not sent" in out
+    skipped = out.splitlines()[1]
+    assert skipped.split("  ")[:3] == ["2027-03-28 02:30", "skipped", "not sent"]
+
+
+@pytest.mark.covers("REC-20")
+@pytest.mark.parametrize(
+    ("cron", "move", "marks"),
+    [
+        ("0 9 * * SAT", "forward", ["moved on", "moved on"]),
+        ("0 9 * * SAT", "back", ["moved back", "moved back"]),
+        ("0 9 * * FRI-MON", "drop", ["", "dropped", "dropped", ""]),
+        ("0 9 * * SUN,MON", "forward", ["merged", "", "merged", ""]),
+    ],
+)
+def test_preview_marks_what_a_calendar_does(horae: Horae, cron: str, move: str, marks: list[str]) -> None:
+    """Moved, dropped, or sent once with another; the table says where each goes instead."""
+    timing = {"kind": "every", "cron": cron, "zone": "UTC", "calendar": {"skip_weekends": True, "move": move}}
+    _, out, _ = horae("preview", json.dumps(timing), "--after", "2026-12-03T12:00:00Z", "-n", "2")
+    rows = [line for line in out.splitlines()[1:] if line.startswith("2026")]
+    assert [line[18:].split("  ")[0].strip() for line in rows] == marks, out
 
 
 def test_preview_as_json_is_what_the_api_would_say(horae: Horae) -> None:
