@@ -16,11 +16,13 @@ from horae.api.health import Monitor
 from horae.api.metrics import Metrics
 from horae.api.ratelimit import RateLimiter
 from horae.api.routes import (
+    besttimes,
     bulk,
     calendars,
     changes,
     clock,
     dead_letters,
+    engagements,
     events,
     feeds,
     histories,
@@ -75,6 +77,8 @@ def create_app(services: Services) -> FastAPI:
         occurrences,
         dead_letters,
         recipients,
+        engagements,
+        besttimes,
         events,
         clock,
         keys,

@@ -27,7 +27,7 @@ IDEMPOTENCY_KEY_LIMIT = 255
 M = TypeVar("M", bound=BaseModel)
 
 #: Tags of tagged unions stand in pydantic's locations, but not in the request.
-_TAGGED = {"timing": {"now", "at", "in", "phrase", "every"}}
+_TAGGED = {"timing": {"now", "at", "in", "phrase", "every", "best"}}
 
 
 def content_type(request: Request) -> str:

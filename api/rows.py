@@ -78,6 +78,7 @@ def occurrence_row_shown(row: queries.OccurrenceRow) -> OccurrenceShown:
         last_failure=_json(row.last_failure),
         response=_json(row.response),
         reported=_json(row.reported),
+        engagement=_json(row.engagement),
         missed=missed,
         version=row.version,
         position=row.position,

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from prometheus_client import CollectorRegistry
 
 from horae.commands.calendars import Calendars
+from horae.commands.engagements import Engagements
 from horae.commands.feeds import Feeds
 from horae.commands.keys import Keys
+from horae.commands.models import Models
 from horae.commands.occurrences import Occurrences
-from horae.commands.ports import Clock, EventStore, Ids, Refs
+from horae.commands.ports import Clock, EventStore, Ids, Refs, SendTimes
 from horae.commands.recipients import Recipients
 from horae.commands.schedules import Schedules
 from horae.projections.progress import Progress
@@ -94,6 +96,9 @@ class Services:
     schedules: Schedules
     occurrences: Occurrences
     recipients: Recipients
+    engagements: Engagements
+    models: Models
+    send_times: SendTimes
     keys: Keys
     calendars: Calendars
     feeds: Feeds

@@ -164,8 +164,23 @@ def _occurrence_told(event: Recorded, body: o.OccurrenceEvent, zone: str | None)
         case o.DeliveryReported():
             text = f"The provider reported `{body.status}` for {local(body.at, zone)}."
             return decision(event, "reported", text, status=body.status, detail=body.detail)
+        case o.OccurrenceEngaged():
+            return _engagement_told(event, body, zone)
+        case o.OccurrenceUnanswered():
+            text = f"Nobody had answered by {local(at, zone)}: the attribution window was over."
+            return decision(event, "unanswered", text, sent_at=body.sent_at)
         case _:
             return None
+
+
+def _engagement_told(event: Recorded, body: o.OccurrenceEngaged, zone: str | None) -> Decision:
+    text = f"The recipient {body.kind.value} it at {local(body.at, zone)}"
+    if body.machine is not None:
+        text = f"A machine ({body.machine}) {body.kind.value} it at {local(body.at, zone)}; nothing is learnt from that"
+    elif body.answers:
+        text += ": the answer from which is learnt"
+    facts = {"kind": body.kind.value, "at": body.at, "machine": body.machine, "answers": body.answers}
+    return decision(event, "engaged", f"{text}.", **facts)
 
 
 def _failure_told(event: Recorded, body: o.AttemptFailed, zone: str | None) -> Decision:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from horae.commands import tracing
+from horae.commands.besttimes import About, Chooser, Message
 from horae.commands.calendars import Resolver, fences
 from horae.commands.context import Answer, Call, digest_of, meta_of, mismatch, until_no_conflict
-from horae.commands.ports import NOTHING_EXPECTED, Clock, EventStore, Ids, Lane, Refs, StreamConflict
+from horae.commands.ports import NOTHING_EXPECTED, Clock, EventStore, Ids, Lane, Refs, SendTimes, StreamConflict
 from horae.commands.reading import answer_of, fold_schedule, load_schedule
 from horae.commands.recipients import Person, Recipients
 from horae.domain import schedule as s
@@ -71,15 +72,17 @@ class Creation:
         default_retry: Retry = DEFAULT_RETRY,
         offered: Offered = NO_KAFKA,
         standard: Standard = USUAL,
+        send_times: SendTimes | None = None,
     ) -> None:
         """`default_retry`: for schedules that say nothing about retries. `offered`: the channels that exist here.
 
-        `standard`: what calendars leave out.
+        `standard`: what calendars leave out. `send_times` None: nobody learns here, timings `best` take their default.
         """
         self._store, self._clock, self._ids, self._refs = store, clock, ids, refs
         self._recipients, self._default_zone, self._default_retry = recipients, default_zone, default_retry
         self._offered = offered
         self._calendars = Resolver(store, standard)
+        self.chooser = Chooser(send_times, refs)
 
     @tracing.operation("schedule.create", tracing.answer_facts)
     async def create(self, call: Call, draft: Draft) -> Answer[s.Schedule]:
@@ -112,7 +115,7 @@ class Creation:
         self, call: Call, schedule: UUID, draft: Draft, cloned_from: UUID | None
     ) -> Answer[s.Schedule]:
         try:
-            ground = await self._ground(call.tenant, schedule, draft.recipient, draft.timing)
+            ground = await self._ground(call.tenant, schedule, draft, draft.timing)
             event = self._first_event(call, schedule, draft, ground.context, cloned_from)
         except Invalid:
             # What was right once may be wrong by now (an instant has passed): a repeat still gets the first answer.
@@ -202,6 +205,7 @@ class Creation:
         asked = [_Asked.of(call, item, self._ids) for item in items]
         keyed = [each.schedule for each in asked if each.call.idempotency_key is not None]
         known = await self._store.scoped(call.tenant).load_many(keyed) if keyed else {}
+        grounds = await self._grounds(call.tenant, asked, people, calendars)
         outcomes: dict[int, Outcome] = {}
         events: dict[int, NewEvent] = {}
         expects: dict[UUID, int] = {}
@@ -210,10 +214,7 @@ class Creation:
                 if each.schedule in known:
                     outcomes[place] = _repeat_of(each.call, each.schedule, known[each.schedule])
                 else:
-                    timing = each.draft.timing
-                    calendar = calendars.get(calendar_id(timing) or "")
-                    person = people[each.draft.recipient] if needs_recipient(timing) else None
-                    ground = self._ground_of(call.tenant, each.schedule, timing, person, calendar)
+                    ground = grounds[place]
                     fitted = self._fitted_event(each, ground)
                     if isinstance(fitted, t.Reason):
                         outcomes[place] = fitted
@@ -264,7 +265,7 @@ class Creation:
         """One item of many by itself, after something that it stands on has changed."""
 
         async def attempt() -> Outcome:
-            ground = await self._ground(asked.call.tenant, asked.schedule, asked.draft.recipient, asked.draft.timing)
+            ground = await self._ground(asked.call.tenant, asked.schedule, asked.draft, asked.draft.timing)
             repeat = await self._repeated(asked.call, asked.schedule)
             if repeat is not None:
                 return repeat
@@ -280,12 +281,34 @@ class Creation:
             return self._ids.new()
         return derived_id(call.tenant, operation, call.idempotency_key)
 
-    async def _ground(self, tenant: str, schedule: UUID, recipient: str, timing: t.Timing) -> Ground:
+    async def _ground(self, tenant: str, schedule: UUID, message: Message, timing: t.Timing) -> Ground:
+        """What `timing` is decided on, for this message of the schedule."""
         person = None
         if needs_recipient(timing):
-            person = (await self._recipients.people(tenant, [recipient]))[recipient]
+            person = (await self._recipients.people(tenant, [message.recipient]))[message.recipient]
         calendar = await self._calendars.for_timing(tenant, timing)
-        return self._ground_of(tenant, schedule, timing, person, calendar)
+        ground = self._ground_of(tenant, schedule, timing, person, calendar)
+        (context,) = await self.chooser.chosen(tenant, [(ground.context, About(message, timing, person))])
+        return replace(ground, context=context)
+
+    async def _grounds(
+        self,
+        tenant: str,
+        asked: Sequence[_Asked],
+        people: Mapping[str, Person],
+        calendars: Mapping[str, Calendar],
+    ) -> list[Ground]:
+        """The same for many, in their order."""
+        grounds, wanted = [], []
+        for each in asked:
+            timing = each.draft.timing
+            person = people[each.draft.recipient] if needs_recipient(timing) else None
+            calendar = calendars.get(calendar_id(timing) or "")
+            ground = self._ground_of(tenant, each.schedule, timing, person, calendar)
+            grounds.append(ground)
+            wanted.append((ground.context, About(each.draft, timing, person)))
+        contexts = await self.chooser.chosen(tenant, wanted)
+        return [replace(ground, context=context) for ground, context in zip(grounds, contexts, strict=True)]
 
     def _ground_of(
         self, tenant: str, schedule: UUID, timing: t.Timing, person: Person | None, calendar: Calendar | None
@@ -319,15 +342,15 @@ def _repeat_of(call: Call, schedule: UUID, events: Sequence[Recorded]) -> Answer
 
 
 def needs_recipient(timing: t.Timing) -> bool:
-    """May the timing's meaning depend on where the recipient lives, or on their language?"""
-    if isinstance(timing, t.Now):
+    """May the timing's meaning depend on where the recipient lives, their language, or what is set for them?"""
+    if isinstance(timing, t.Now | t.Best):
         return True
     return timing.zone == "recipient" or (isinstance(timing, t.Phrase) and timing.locale is None)
 
 
 def follows_recipient(timing: t.Timing) -> bool:
     """Does it go on depending on it, so that it is planned anew when they move?"""
-    return isinstance(timing, t.Every | t.At) and needs_recipient(timing)
+    return isinstance(timing, t.Every | t.At | t.Best) and timing.zone == "recipient"
 
 
 @dataclass(frozen=True, slots=True)

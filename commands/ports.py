@@ -5,6 +5,7 @@ PostgreSQL. Each port has one contract suite (`tests/contracts/`) that every ada
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Literal, Protocol
@@ -12,7 +13,8 @@ from uuid import UUID
 
 from horae.domain.envelope import NewEvent, Recorded
 from horae.domain.errors import Conflict
-from horae.domain.timing import Next
+from horae.domain.model import ModelFitted
+from horae.domain.timing import Best, Choice, Next
 
 Lane = Literal["fast", "bulk"]
 """`fast`: single commands and claims. `bulk`: imports and bulk creates; they wait behind everything in `fast`."""
@@ -133,6 +135,65 @@ class SeriesPointers(Protocol):
         Read from a read model that has applied the schedule's event of that version; it may lag behind claims made
         since, which the caller follows up in the log. Raises `Unavailable` when it does not come that far in time.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A message whose moment is to be chosen. `local_now`: naive, in the zone that its window is read in."""
+
+    timing: Best
+    local_now: datetime
+    recipient: str
+    recipient_ref: str
+    segment: str | None
+    occurrence: UUID
+    channel: str
+    #: What kind of message it is, in the client's words; None: no word.
+    category: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HourChance:
+    """Foretold chance of an answer to a message in one hour, with its 95 % interval."""
+
+    chance: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """What is known of one recipient: 24 hours of a weekday and of a weekend day, and what they rest on.
+
+    `asked`, `answered` and `active` are decayed numbers of times; `model` is the version, 0: none.
+    """
+
+    weekday: Sequence[HourChance]
+    weekend: Sequence[HourChance]
+    asked: float
+    answered: float
+    active: float
+    model: int
+
+
+class SendTimes(Protocol):
+    """The learner, as whoever plans asks it."""
+
+    async def choose(self, tenant: str, asks: Sequence[Ask], now: datetime) -> list[Choice]:
+        """A choice for each, in their order, by what the read models have applied. Raises `Unavailable`."""
+        ...
+
+    async def habits(self, tenant: str, recipient_ref: str, segment: str | None, now: datetime) -> Habits:
+        """What is known of one recipient, who need not be known at all. Raises `Unavailable`."""
+        ...
+
+
+class Fitting(Protocol):
+    """Looks at all of a tenant's recipients together."""
+
+    async def fit(self, tenant: str, now: datetime) -> ModelFitted | None:
+        """The tenant's next model, by what the read models have applied; None: too little is known."""
         ...
 
 

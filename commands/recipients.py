@@ -26,6 +26,9 @@ class Person:
     version: int = 0
     zone: str | None = None
     locale: str | None = None
+    segment: str | None = None
+    #: Set by hand, a time of day.
+    best_time: str | None = None
 
     @classmethod
     def of(cls, stream: UUID, events: Sequence[Recorded]) -> Person:
@@ -33,7 +36,8 @@ class Person:
         state = _fold(events)
         if state is None:
             return cls(stream)
-        return cls(stream, events[-1].version, state.profile.zone, state.profile.locale)
+        known = state.profile
+        return cls(stream, events[-1].version, known.zone, known.locale, known.segment, known.best_time)
 
     @property
     def fence(self) -> dict[UUID, int]:

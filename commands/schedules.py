@@ -16,7 +16,16 @@ from uuid import UUID
 from horae.commands import tracing
 from horae.commands.context import Answer, Call, event_id_for, find_repeat, meta_of, until_no_conflict
 from horae.commands.creation import DEFAULT_RETRY, Creation
-from horae.commands.ports import NOTHING_EXPECTED, Clock, EventStore, Ids, OpenOccurrences, Refs, SeriesPointers
+from horae.commands.ports import (
+    NOTHING_EXPECTED,
+    Clock,
+    EventStore,
+    Ids,
+    OpenOccurrences,
+    Refs,
+    SendTimes,
+    SeriesPointers,
+)
 from horae.commands.reading import ScheduleHistory, answer_of, fold_schedule, load_schedule
 from horae.commands.recipients import Recipients
 from horae.commands.series import outcome_of_one_off, stand
@@ -55,8 +64,11 @@ class Schedules(Creation, ScheduleHistory):
         default_retry: Retry = DEFAULT_RETRY,
         offered: Offered = NO_KAFKA,
         standard: Standard = USUAL,
+        send_times: SendTimes | None = None,
     ) -> None:
-        super().__init__(store, clock, ids, refs, recipients, default_zone, default_retry, offered, standard)
+        super().__init__(
+            store, clock, ids, refs, recipients, default_zone, default_retry, offered, standard, send_times
+        )
         self._series, self._occurrences = series, occurrences
 
     # --- changing ---------------------------------------------------------------------------------------------
@@ -78,7 +90,7 @@ class Schedules(Creation, ScheduleHistory):
             current, expects = s.NOT_READ, NOTHING_EXPECTED
             then, ground = context, None
             if patch.timing is not None:
-                ground = await self._ground(call.tenant, schedule, state.personal.recipient, patch.timing)
+                ground = await self._ground(call.tenant, schedule, state.personal, patch.timing)
                 then = replace(ground.context, exceptions=context.exceptions)
             moves = patch.timing is not None and s.moves(patch.timing, state, then)
             if moves or not state.recurring:
@@ -197,7 +209,7 @@ class Schedules(Creation, ScheduleHistory):
                 version = repeat.body.version if isinstance(repeat.body, RequestAnswered) else repeat.version
                 return answer_of(schedule, events[:version], replayed=True)
             state = fold_schedule(schedule, events)
-            ground = await self._ground(call.tenant, schedule, state.personal.recipient, state.timing)
+            ground = await self._ground(call.tenant, schedule, state.personal, state.timing)
             context = ground.context
             command, expects = await decider(state, replace(context, exceptions=state.exceptions))
             bodies = s.decide(command, state)
@@ -281,7 +293,7 @@ class Schedules(Creation, ScheduleHistory):
         if state.recurring:
             return answer
         try:
-            ground = await self._ground(call.tenant, answer.id, state.personal.recipient, state.timing)
+            ground = await self._ground(call.tenant, answer.id, state.personal, state.timing)
             outcome = await outcome_of_one_off(self._store.scoped(call.tenant), state, ground.context)
         except Unavailable:
             # It is stored all the same; an error now would say otherwise.

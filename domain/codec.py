@@ -13,7 +13,19 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from horae.domain import audit, calendar, feed, key, occurrence, recipient, request, schedule, zonechange
+from horae.domain import (
+    audit,
+    calendar,
+    engagement,
+    feed,
+    key,
+    model,
+    occurrence,
+    recipient,
+    request,
+    schedule,
+    zonechange,
+)
 from horae.domain.envelope import Event, Meta, NewEvent, Recorded
 
 #: Every event that there is.
@@ -36,7 +48,12 @@ EVENTS: tuple[type[Event], ...] = (
     occurrence.OccurrenceReplayed,
     occurrence.SlotPassed,
     occurrence.DeliveryReported,
+    occurrence.OccurrenceEngaged,
+    occurrence.OccurrenceUnanswered,
     recipient.RecipientSet,
+    engagement.RecipientEngaged,
+    engagement.HabitsForgotten,
+    model.ModelFitted,
     calendar.CalendarSet,
     key.KeyIssued,
     key.KeyRotated,

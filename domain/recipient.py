@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 
 from horae.domain.envelope import Event, Value
 from horae.domain.personal import RECIPIENT_LIMIT
+from horae.domain.timing.opendays import ClockTime
 from horae.domain.timing.zones import check_zone
 
 
@@ -19,6 +20,10 @@ class RecipientProfile(Value):
     zone: str | None = None
     locale: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")] | None = None
     attributes: dict[str, Any] = Field(default_factory=dict)
+    #: Whose habits stand in for theirs while too little is known.
+    segment: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    #: Set by hand: messages of timing `best` go out at this time of day.
+    best_time: ClockTime | None = None
 
 
 class RecipientSet(Event):

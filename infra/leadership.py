@@ -17,6 +17,7 @@ import structlog
 #: The class of these locks; see `incarnation.py` and `relaying.py` for the others.
 LEADER_LOCKS = 7304
 AUDITOR = 1
+LEARNER = 2
 
 _RECONNECT_S = 0.5
 _CHECK_S = 5.0

@@ -15,8 +15,10 @@ from prometheus_client import CollectorRegistry
 
 from horae.api.services import ApiSettings, Services
 from horae.commands.calendars import Calendars
+from horae.commands.engagements import Engagements
 from horae.commands.feeds import Feeds
 from horae.commands.keys import Keys
+from horae.commands.models import Models
 from horae.commands.occurrences import Occurrences
 from horae.commands.ports import Clock
 from horae.commands.recipients import Recipients
@@ -31,6 +33,7 @@ from horae.infra.outside import outside_checks
 from horae.infra.readiness import caught_up_check, executor_check, worker_metrics
 from horae.infra.searching import open_search
 from horae.infra.secrets import Refs
+from horae.infra.sendtimes import PostgresSendTimes
 from horae.infra.settings import Settings
 from horae.infra.standing import ReadModelStanding
 from horae.projections.progress import Progress
@@ -66,6 +69,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         ids, refs = NewIds(), Refs(bytes.fromhex(settings.encryption_key.get_secret_value()))
         standing = ReadModelStanding(pool, progress, store)
         recipients = Recipients(store, clock, ids, refs)
+        send_times = PostgresSendTimes(pool)
         schedules = Schedules(
             store,
             clock,
@@ -78,11 +82,15 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             settings.default_retry,
             settings.offered,
             settings.standard,
+            send_times,
         )
         yield Services(
             schedules=schedules,
             occurrences=Occurrences(store, clock, ids, settings.default_zone, standard=settings.standard),
             recipients=recipients,
+            engagements=Engagements(store, clock, ids, refs, recipients, settings.default_zone),
+            send_times=send_times,
+            models=Models(store, clock, ids, send_times),
             calendars=Calendars(store, clock, ids, standing, settings.standard),
             # Keys and tokens live on real time, whatever the service's clock says.
             feeds=Feeds(store, real_clock, ids, refs, secrets.token_bytes),

@@ -17,8 +17,11 @@ from typing import Any
 import asyncpg
 from prometheus_client import CollectorRegistry, generate_latest
 
+from horae.commands.engagements import Engagements
+from horae.commands.models import Models
 from horae.commands.occurrences import Occurrences
 from horae.commands.ports import Clock
+from horae.commands.recipients import Recipients
 from horae.infra.build import build_info
 from horae.infra.channels.log import LogChannel
 from horae.infra.channels.webhook import WebhookChannel
@@ -29,6 +32,7 @@ from horae.infra.heartbeat import Beat, beat_on
 from horae.infra.ids import NewIds
 from horae.infra.incarnation import Incarnation, Lives
 from horae.infra.secrets import Refs
+from horae.infra.sendtimes import PostgresSendTimes
 from horae.infra.settings import Settings
 from horae.infra.watchdog import watch_progress
 from horae.projections import schema
@@ -38,6 +42,7 @@ from horae.streams.channels import Channel, Channels
 from horae.streams.dispatcher import Dispatcher, DispatcherConfig, Peers, PostgresDueSource
 from horae.streams.faults import Faults
 from horae.streams.feed import Feed
+from horae.streams.learner import Learner, LearnerConfig
 from horae.streams.metrics import Metrics
 from horae.streams.recovery import Recovery, RecoveryConfig
 from horae.streams.stepper import Applying, SteppedClock, Stepper
@@ -80,6 +85,7 @@ class Parts:
     metrics: Metrics
     source: PostgresDueSource
     faults: Faults
+    refs: Refs
 
     def dispatcher(self, shards: Collection[int] = ALL_SHARDS, peers: Peers | None = None) -> Dispatcher:
         """The dispatcher, which has these shards to begin with."""
@@ -122,6 +128,18 @@ class Parts:
             self.metrics,
             self.settings.default_zone,
             self.settings.standard,
+        )
+
+    def learner(self) -> Learner:
+        """Closes attribution windows and fits models; one is enough."""
+        ids = NewIds()
+        recipients = Recipients(self.store, self.clock, ids, self.refs)
+        return Learner(
+            LearnerConfig(),
+            self.pool,
+            Engagements(self.store, self.clock, ids, self.refs, recipients, self.settings.default_zone),
+            Models(self.store, self.clock, ids, PostgresSendTimes(self.pool)),
+            self.clock,
         )
 
     async def connect(self) -> schema.Connection:
@@ -185,6 +203,7 @@ async def open_parts(settings: Settings, incarnation: Incarnation) -> AsyncItera
             metrics,
             PostgresDueSource(pool),
             Faults.from_environment(os.environ),
+            refs,
         )
 
 
@@ -199,8 +218,12 @@ async def open_work(settings: Settings, incarnation: Incarnation) -> AsyncIterat
         work = Work()
         work.add("dispatcher", dispatch(dispatcher))
         if parts.virtual is not None and parts.stepped is not None:
-            stepper = Stepper(parts.virtual, parts.stepped, dispatcher, parts.source, applying, store.head)
+            stepper = Stepper(
+                parts.virtual, parts.stepped, dispatcher, parts.source, applying, store.head, parts.learner()
+            )
             work.add("stepper", stepper.run())
+        else:
+            work.add("learner", parts.learner().run())
         work.add("recovery", parts.recovery(dispatcher).run())
         work.add("auditor", parts.auditor().run())
         work.add("feed", feed.run())

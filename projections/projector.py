@@ -24,6 +24,7 @@ from horae.domain.ids import slot_of
 from horae.domain.undecodable import Undecodable
 from horae.projections.due import DueChange
 from horae.projections.fold import Fold, family
+from horae.projections.habits import read_habits, write_habits
 from horae.projections.statements import statements
 from horae.projections.tables import columns, make_partitions, read_prior, write
 
@@ -182,10 +183,7 @@ class Projector:
             shards = {event.meta.shard for event in events}
             await self._move(conn, {shard: self._positions[shard] for shard in shards}, notify=False)
             await make_partitions(conn, self._missing_partitions(events))
-            await read_prior(conn, fold, events)
-            for event in events:
-                fold.apply(event)
-            changes = await write(conn, fold)
+            changes = await _apply(conn, fold, events)
             await conn.execute(_SQL["unpark"], family_id, [event.position for event in events])
             await conn.execute(_SQL["tell_to_look"])
         self._parked.discard(family_id)
@@ -199,10 +197,7 @@ class Projector:
             applicable, parked = await self._sorted(conn, events)
             partitions = self._missing_partitions(applicable)
             await make_partitions(conn, partitions)
-            await read_prior(conn, fold, applicable)
-            for event in applicable:
-                fold.apply(event)
-            changes = await write(conn, fold)
+            changes = await _apply(conn, fold, applicable)
             await _park(conn, [(event, None) for event in parked])
         self._moved(moves)
         self._partitions.update((slot.year, slot.month) for slot in partitions)
@@ -266,6 +261,17 @@ class Projector:
                 if (slot.year, slot.month) not in self._partitions:
                     months[slot.year, slot.month] = slot
         return set(months.values())
+
+
+async def _apply(conn: Connection, fold: Fold, events: Sequence[Recorded]) -> list[DueChange]:
+    """Read what the events change, fold them in, write what came out."""
+    await read_prior(conn, fold, events)
+    await read_habits(conn, fold, events)
+    for event in events:
+        fold.apply(event)
+    changes = await write(conn, fold)
+    await write_habits(conn, fold)
+    return changes
 
 
 def payload_of(moves: Mapping[int, int]) -> str:

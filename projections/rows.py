@@ -165,6 +165,7 @@ class Occurrence:
     last_failure: str | None = None
     response: str | None = None
     reported: str | None = None
+    engagement: str | None = None
     missed_count: int | None = None
     missed_to: Slot | None = None
 
@@ -254,6 +255,7 @@ def occurrence_of(record: Any) -> Occurrence:
         last_failure=record["last_failure"],
         response=record["response"],
         reported=record["reported"],
+        engagement=record["engagement"],
         missed_count=record["missed_count"],
         missed_to=_slot(record["missed_to"], record["missed_to_fold"]),
     )

@@ -127,6 +127,7 @@ CREATE TABLE occurrences (
     last_failure json,
     response json,
     reported json,                          -- a provider's last word on the delivery
+    engagement json,                        -- when its recipient first did what with it, and whether that answered it
     missed_count int,                       -- of a missed run: how many slots, up to which
     missed_to timestamp,
     missed_to_fold smallint,
@@ -174,6 +175,7 @@ CREATE TABLE recipients (
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     position bigint NOT NULL,
+    segment text,
     PRIMARY KEY (tenant, id)
 );
 CREATE INDEX recipients_ref_idx ON recipients (tenant, recipient_ref);
@@ -227,6 +229,52 @@ CREATE TABLE feeds (
 CREATE INDEX feeds_tenant_idx ON feeds (tenant, created_at DESC, id DESC);
 CREATE INDEX feeds_old_idx ON feeds (old_sha256) WHERE old_sha256 IS NOT NULL;
 
+-- The learner's state: how often each recipient was asked, answered and was seen by hour of the week, as
+-- `learning.counts` has it: whole numbers, little endian; an empty text stands for nothing but zeros.
+CREATE TABLE habits (
+    tenant text NOT NULL,
+    recipient_ref text NOT NULL,
+    epoch smallint NOT NULL,
+    asked bytea NOT NULL,
+    answered bytea NOT NULL,
+    active bytea NOT NULL,
+    recent bytea NOT NULL,
+    answered_at bigint NOT NULL,
+    position bigint NOT NULL,               -- of the last event that touched it
+    PRIMARY KEY (tenant, recipient_ref)
+) WITH (fillfactor = 70);
+
+-- Messages whose answers are awaited, until when.
+CREATE TABLE awaited (
+    occurrence uuid PRIMARY KEY,
+    tenant text NOT NULL,
+    recipient_ref text NOT NULL,
+    shard smallint NOT NULL,
+    closes_at timestamptz NOT NULL
+);
+CREATE INDEX awaited_closes_idx ON awaited (closes_at, occurrence);
+CREATE INDEX awaited_recipient_idx ON awaited (tenant, recipient_ref);
+
+-- How what plans foretold came true: coefficients of each tenant's shards, as 64-bit floats.
+CREATE TABLE calibrations (
+    tenant text NOT NULL,
+    shard smallint NOT NULL,
+    weights bytea NOT NULL,
+    precision bytea NOT NULL,
+    told bigint NOT NULL,
+    position bigint NOT NULL,
+    PRIMARY KEY (tenant, shard)
+);
+
+-- The model that each tenant's choices rest on; older ones are in the log.
+CREATE TABLE models (
+    tenant text PRIMARY KEY,
+    version int NOT NULL,
+    fitted_at timestamptz NOT NULL,
+    model json NOT NULL,
+    position bigint NOT NULL
+);
+
 -- Events that could not be applied, and those that queue behind them. A family is a schedule with its occurrences, or
 -- any other stream: what shares rows waits together, so that replaying it in order gives what would have been.
 CREATE TABLE parked (
@@ -245,7 +293,8 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY['schedules', 'schedule_tags', 'schedule_words', 'standings', 'occurrences', 'due', 'recipients', 'calendars', 'api_keys',
-                                'feeds', 'parked']
+                                'feeds', 'parked', 'habits', 'awaited', 'calibrations',
+                                'models']
     LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
@@ -261,8 +310,8 @@ CREATE POLICY presented ON api_keys FOR SELECT TO horae_api USING (sha256 = curr
 CREATE POLICY presented ON feeds FOR SELECT TO horae_api
     USING (current_setting('horae.feed', true) IN (sha256, old_sha256));
 
-GRANT SELECT ON positions, schedules, schedule_tags, standings, occurrences, due, recipients, calendars, api_keys, feeds, parked
-    TO horae_api;
+GRANT SELECT ON positions, schedules, schedule_tags, standings, occurrences, due, recipients, calendars, api_keys, feeds, parked,
+    habits, calibrations, models TO horae_api;
 
 -- Numbers over all tenants, for metrics: no names, so that the API's role may ask. The bodies are bound to these tables
 -- when made, whatever the caller's search_path.

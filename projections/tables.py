@@ -228,6 +228,7 @@ def _occurrence_values(row: Occurrence) -> tuple[Any, ...]:
         row.last_failure,
         row.response,
         row.reported,
+        row.engagement,
         row.missed_count,
         to and to.local,
         to and to.fold,

@@ -20,7 +20,7 @@ from horae.streams.messages import Headers
 from horae.streams.topics import Topics
 
 #: Fields of an event's body that stay with us: about a person, or in a provider's own words.
-PRIVATE = frozenset({"personal", "request_digest", "response", "detail"})
+PRIVATE = frozenset({"personal", "request_digest", "response", "detail", "foretold"})
 SPEC_VERSION = "1.0"
 CONTENT_TYPE = "application/json"
 

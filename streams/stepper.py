@@ -76,6 +76,18 @@ class Dispatching(Protocol):
     async def quiet(self) -> int: ...
 
 
+class Chores(Protocol):
+    """What else happens by the clock, besides what is due: see `streams.learner`."""
+
+    async def next_at(self) -> datetime | None:
+        """When there is something to do next; None: never, as things stand."""
+        ...
+
+    async def run_once(self) -> int:
+        """Do what is to be done by now; the position of the last event, 0 if there was none."""
+        ...
+
+
 class Applying:
     """How far the feeder has come, as a signal. Give its `on_applied` to the feed, behind the dispatcher's."""
 
@@ -109,8 +121,9 @@ class Stepper:
         source: DueSource,
         applying: Applying,
         head: Callable[[], Awaitable[int]],
+        chores: Chores | None = None,
     ) -> None:
-        self._time, self._clock, self._dispatcher = time, clock, dispatcher
+        self._time, self._clock, self._dispatcher, self._chores = time, clock, dispatcher, chores
         self._source, self._applying, self._head = source, applying, head
 
     async def run(self) -> None:
@@ -137,6 +150,7 @@ class Stepper:
                 continue
             await self._move(due_at)
             await self._settle(self._dispatcher.position)
+            await self._do_chores()
             await self._time.move_to(min(due_at, target - _INSTANT))
             steps += 1
         return steps
@@ -148,6 +162,24 @@ class Stepper:
 
     async def _next_due(self, target: datetime) -> datetime | None:
         """The earliest instant up to `target` at which something waits."""
+        found = [at for at in (await self._next_row(), await self._do_chores()) if at is not None and at <= target]
+        return min(found, default=None)
+
+    async def _do_chores(self) -> datetime | None:
+        """Do what has come by now; when there is something to do next."""
+        if self._chores is None:
+            return None
+        at = await self._chores.next_at()
+        while at is not None and at <= self._clock.now():
+            position = await self._chores.run_once()
+            if position == 0:
+                return None  # somebody else was quicker, or it cannot be done: time goes on
+            await self._settle(position)
+            at = await self._chores.next_at()
+        return at
+
+    async def _next_row(self) -> datetime | None:
+        """The earliest instant at which a row of the due index waits."""
         due_at = await self._source.next_due_at()
         now = self._clock.now()
         if due_at is not None and due_at <= now:
@@ -157,7 +189,7 @@ class Stepper:
             due_at = await self._source.next_due_at()
             if due_at is not None and due_at <= now:
                 due_at = await self._source.next_due_at(now)
-        return due_at if due_at is not None and due_at <= target else None
+        return due_at
 
     async def _settle(self, position: int) -> None:
         """Return when the dispatcher has nothing to do and the feeder has applied everything that it appended."""

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints
 
 from horae.api.models.schedules import Replanned, Request, Shown
 from horae.domain.draft import RecipientId
+from horae.domain.timing.opendays import ClockTime
 from horae.domain.timing.values import Instant, Reason
 
 
@@ -51,6 +52,9 @@ class OccurrenceShown(Shown):
     last_failure: dict[str, Any] | None = None
     response: dict[str, Any] | None = Field(default=None, description="What the channel answered.")
     reported: dict[str, Any] | None = Field(default=None, description="A provider's last word on the delivery.")
+    engagement: dict[str, Any] | None = Field(
+        default=None, description="When its recipient first opened, clicked, ...; `answered` as soon as that is known."
+    )
     missed: MissedRun | None = None
     version: int
     position: int
@@ -165,6 +169,16 @@ class RecipientBody(Request):
     attributes: dict[str, Any] = Field(
         default_factory=dict, description="Anything JSON, up to 16 KiB.", examples=[{"plan": "pro"}]
     )
+    segment: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
+        default=None,
+        description="Whose habits stand in for theirs while too little is known of them.",
+        examples=["night shift"],
+    )
+    best_time: ClockTime | None = Field(
+        default=None,
+        description="Set by hand: what has the timing `best` goes out at this local time, or as near as it may.",
+        examples=["18:30"],
+    )
 
 
 class RecipientShown(Shown):
@@ -174,6 +188,8 @@ class RecipientShown(Shown):
     zone: str | None = None
     locale: str | None = None
     attributes: dict[str, Any] = Field(default_factory=dict)
+    segment: str | None = None
+    best_time: str | None = None
     version: int
     position: int
     created_at: datetime

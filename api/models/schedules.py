@@ -31,6 +31,11 @@ CREATE_EXAMPLES: dict[str, dict[str, Any]] = {
         "channel": "log:",
         "timing": {"kind": "phrase", "text": "tomorrow at 9 AM", "zone": "Asia/Tokyo"},
     },
+    "best": {
+        "recipient": "user-17",
+        "channel": "log:",
+        "timing": {"kind": "best", "from": "2027-03-01T08:00", "to": "2027-03-01T20:00", "zone": "recipient"},
+    },
     "every": {
         "recipient": "user-17",
         "channel": "webhook:https://example.com/hook",

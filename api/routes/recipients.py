@@ -36,7 +36,8 @@ class TimelineQuery(PageQuery):
     due_to: Instant | None = Field(default=None, description="Due before this instant.")
 
 
-def _checked(recipient_id: str) -> str:
+def checked_id(recipient_id: str) -> str:
+    """A recipient's id in a path. Raises `Invalid`."""
     refuse_unstorable(recipient_id, "recipient_id")
     if not 1 <= len(recipient_id) <= RECIPIENT_LIMIT:
         raise Invalid(
@@ -55,6 +56,8 @@ def _shown(answer: Answer[Recipient]) -> RecipientShown:
         zone=profile.zone,
         locale=profile.locale,
         attributes=profile.attributes,
+        segment=profile.segment,
+        best_time=profile.best_time,
         version=answer.version,
         position=answer.position,
         created_at=answer.created_at,
@@ -80,7 +83,12 @@ async def put_recipient(request: Request, recipient_id: str) -> Response:
     caller = caller_of(request, Scope.WRITE)
     body, plain = await read_model(request, RecipientBody)
     profile = RecipientProfile(
-        id=_checked(recipient_id), zone=body.zone, locale=body.locale, attributes=body.attributes
+        id=checked_id(recipient_id),
+        zone=body.zone,
+        locale=body.locale,
+        attributes=body.attributes,
+        segment=body.segment,
+        best_time=body.best_time,
     )
     services, call = services_of(request), call_of(request, caller, plain)
     written = await services.recipients.put(call, profile)
@@ -110,7 +118,7 @@ async def get_recipient(request: Request, recipient_id: str) -> Response:
     """From the log itself: what was written is there at once."""
     caller = caller_of(request, Scope.READ)
     query(request, ReadQuery)
-    answer = await services_of(request).recipients.get(caller.tenant, _checked(recipient_id))
+    answer = await services_of(request).recipients.get(caller.tenant, checked_id(recipient_id))
     return respond(_shown(answer), headers=etag(answer.version))
 
 
@@ -122,7 +130,7 @@ async def get_timeline(request: Request, recipient_id: str) -> Response:
     """Every occurrence so far and the next slot of each schedule, by due instant."""
     caller = caller_of(request, Scope.READ)
     asked = query(request, TimelineQuery)
-    reference = services_of(request).refs.recipient_ref(caller.tenant, _checked(recipient_id))
+    reference = services_of(request).refs.recipient_ref(caller.tenant, checked_id(recipient_id))
     shard = shard_of(caller.tenant, recipient_id)
     async with read_models(request, caller, asked.min_position, shard=shard) as conn:
         page = await queries.recipient_timeline(

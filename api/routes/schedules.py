@@ -43,7 +43,7 @@ class ListQuery(PageQuery):
     channel: str | None = Field(default=None, max_length=2048, description="A whole channel, or its kind: `webhook`.")
     tag: Many[str] = Field(default=(), description="With this tag.")
     priority: Many[int] = Field(default=(), description="Of this priority.")
-    kind: Many[Literal["now", "at", "in", "phrase", "every"]] = Field(default=(), description="Kind of timing.")
+    kind: Many[Literal["now", "at", "in", "phrase", "every", "best"]] = Field(default=(), description="Kind of timing.")
     zone: str | None = Field(default=None, max_length=64, description="Last planned in this IANA zone.")
     type: str | None = Field(default=None, max_length=256, description="With this metadata.type.")
     due_from: Instant | None = Field(default=None, description="Next due at or after this instant.")

@@ -20,7 +20,7 @@ from horae.domain.learning.hours import Floats
 CODES: Final = 4  # of each of channel, category and device; further ones share the last
 FEATURES: Final = 6 + 3 * CODES
 _STIFF: Final = 20.0  # observations' worth of trust in the start: chance as foretold, nothing else matters
-_GAIN: Final = 2
+GAIN: Final = 2  # the feature that choosing changes
 ENOUGH: Final = 0.3  # of a foretold gain: what is left of an honest best of many
 
 
@@ -47,7 +47,7 @@ def features(choices: Choices, context: Context) -> Floats:
 
 def _start() -> Floats:
     weights = np.zeros(FEATURES)
-    weights[1] = weights[_GAIN] = 1.0
+    weights[1] = weights[GAIN] = 1.0
     return weights
 
 
@@ -74,7 +74,7 @@ class Calibration:
     @property
     def trust(self) -> float:
         """1 while foretold gains come true at least to `ENOUGH`, 0 when none does: choices then fall back."""
-        return float(np.clip(self.weights[_GAIN] / ENOUGH, 0.0, 1.0))
+        return float(np.clip(self.weights[GAIN] / ENOUGH, 0.0, 1.0))
 
 
 def expected_calibration_error(chance: Floats, answered: Floats, bins: int = 10) -> float:

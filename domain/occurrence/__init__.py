@@ -1,13 +1,15 @@
 """An occurrence: one slot of one schedule, from its claim to its outcome.
 
-Reading order: `events`, `state`, `commands`, `deciding` (which calls `firing` and `attempts`). Version 1 of an
-occurrence's stream exists at most once, whatever number of dispatchers tries: that is the claim's guarantee. Events
-that start, end or pass a slot carry `next`, the chain along which a series moves on.
+Reading order: `events`, `state`, `commands`, `deciding` (which calls `firing`, `attempts` and `answering`). Version 1
+of an occurrence's stream exists at most once, whatever number of dispatchers tries: that is the claim's guarantee.
+Events that start, end or pass a slot carry `next`, the chain along which a series moves on.
 """
 
 from horae.domain.occurrence.commands import (
+    CloseWindow,
     Command,
     Defer,
+    Engage,
     Fire,
     RecordDelivered,
     RecordFailed,
@@ -26,9 +28,11 @@ from horae.domain.occurrence.events import (
     OccurrenceClaimed,
     OccurrenceDeferred,
     OccurrenceEnded,
+    OccurrenceEngaged,
     OccurrenceEvent,
     OccurrenceMissed,
     OccurrenceReplayed,
+    OccurrenceUnanswered,
     Origin,
     Outcome,
     Row,
@@ -42,17 +46,21 @@ __all__ = [
     "AnyOccurrenceEvent",
     "AttemptFailed",
     "AttemptStarted",
+    "CloseWindow",
     "Command",
     "Defer",
     "DeliveryReported",
+    "Engage",
     "Fire",
     "Occurrence",
     "OccurrenceClaimed",
     "OccurrenceDeferred",
     "OccurrenceEnded",
+    "OccurrenceEngaged",
     "OccurrenceEvent",
     "OccurrenceMissed",
     "OccurrenceReplayed",
+    "OccurrenceUnanswered",
     "Origin",
     "Outcome",
     "Phase",

@@ -8,7 +8,8 @@ from typing import Any
 
 from horae.domain import timing as t
 from horae.domain.delivery import Failure
-from horae.domain.occurrence.events import Origin, Row
+from horae.domain.engagement import Kind
+from horae.domain.occurrence.events import OccurrenceEvent, Origin, Row
 from horae.domain.schedule import Schedule
 
 
@@ -121,6 +122,39 @@ class ReportDelivery:
     request_digest: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engage:
+    """Somebody saw the recipient do something with what was sent. `about`: any event of the occurrence."""
+
+    about: OccurrenceEvent
+    kind: Kind
+    at: datetime
+    now: datetime
+    #: Where the plan needed no zone.
+    default_zone: str
+    agent: str | None = None
+    machine: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseWindow:
+    """The attribution window is thought to be over. `about`: any event of the occurrence."""
+
+    about: OccurrenceEvent
+    now: datetime
+    default_zone: str
+
+
 Command = (
-    Fire | Defer | Suppress | StartAttempt | RecordDelivered | RecordFailed | RecoverLost | Replay | ReportDelivery
+    Engage
+    | CloseWindow
+    | Fire
+    | Defer
+    | Suppress
+    | StartAttempt
+    | RecordDelivered
+    | RecordFailed
+    | RecoverLost
+    | Replay
+    | ReportDelivery
 )

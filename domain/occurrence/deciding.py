@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import assert_never
 
 from horae.domain.errors import Conflict
+from horae.domain.occurrence.answering import close_window, engage
 from horae.domain.occurrence.attempts import delivered, failed, recover, start_attempt
 from horae.domain.occurrence.commands import (
+    CloseWindow,
     Command,
     Defer,
+    Engage,
     Fire,
     RecordDelivered,
     RecordFailed,
@@ -33,7 +36,7 @@ from horae.domain.schedule import Status
 def decide(command: Command, state: Occurrence | None) -> list[AnyOccurrenceEvent]:
     """What follows from the command; an empty list: it is out of date, nothing is to be done.
 
-    Raises `Conflict` only for `Replay` and `ReportDelivery`, the commands that come from outside.
+    Raises `Conflict` only for `Replay`, `ReportDelivery` and `Engage`, the commands that come from outside.
     """
     match command:
         case Fire():
@@ -52,6 +55,10 @@ def decide(command: Command, state: Occurrence | None) -> list[AnyOccurrenceEven
             return _replay(command, state)
         case ReportDelivery():
             return _report(command, state)
+        case Engage():
+            return engage(command, state)
+        case CloseWindow():
+            return close_window(command, state)
         case _ as never:
             assert_never(never)
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from horae.domain import timing as t
 from horae.domain.delivery import Failure
+from horae.domain.engagement import Kind
 from horae.domain.envelope import Event
 
 #: What the occurrence comes from: a slot of the timing, or somebody's hand.
@@ -154,6 +155,32 @@ class DeliveryReported(OccurrenceEvent):
     request_digest: str | None = None
 
 
+class OccurrenceEngaged(OccurrenceEvent):
+    """The recipient, or a machine in their place, did something with what was sent."""
+
+    name: ClassVar[str] = "occurrence.engaged.v1"
+    kind: Kind
+    at: datetime
+    #: Why it is taken for a machine's doing; None: a person's.
+    machine: str | None = None
+    #: True: a person's first answer within the attribution window, from which is learnt.
+    answers: bool = False
+    #: Of an answer: when the message went out, the zone to read that in, and what the plan logged.
+    sent_at: datetime | None = None
+    zone: str | None = None
+    foretold: tuple[float, ...] = ()
+    request_digest: str | None = None
+
+
+class OccurrenceUnanswered(OccurrenceEvent):
+    """The attribution window went by without an answer."""
+
+    name: ClassVar[str] = "occurrence.unanswered.v1"
+    sent_at: datetime
+    zone: str
+    foretold: tuple[float, ...] = ()
+
+
 AnyOccurrenceEvent = (
     OccurrenceClaimed
     | AttemptStarted
@@ -164,4 +191,6 @@ AnyOccurrenceEvent = (
     | OccurrenceReplayed
     | SlotPassed
     | DeliveryReported
+    | OccurrenceEngaged
+    | OccurrenceUnanswered
 )

@@ -17,8 +17,10 @@ from horae.domain.occurrence.events import (
     OccurrenceClaimed,
     OccurrenceDeferred,
     OccurrenceEnded,
+    OccurrenceEngaged,
     OccurrenceMissed,
     OccurrenceReplayed,
+    OccurrenceUnanswered,
     Origin,
     Outcome,
     SlotPassed,
@@ -60,6 +62,10 @@ class Occurrence:
     replayed_at: datetime | None = None
     #: When it is to be looked at again (deferred, retrying).
     wake_at: datetime | None = None
+    #: When the attempt that was delivered began.
+    sent_at: datetime | None = None
+    #: True: a person answered in time; False: the window went by; None: neither yet.
+    answered: bool | None = None
 
 
 def evolve(state: Occurrence | None, occurrence: UUID, event: AnyOccurrenceEvent) -> Occurrence:
@@ -110,12 +116,17 @@ def evolve(state: Occurrence | None, occurrence: UUID, event: AnyOccurrenceEvent
                 state = replace(
                     state, origin=event.origin or "slot", slot=event.slot, due_at=event.due_at, plan=event.plan
                 )
-            return replace(state, phase=Phase.ENDED, outcome=event.outcome, owner=None, wake_at=None)
+            sent_at = event.started_at if event.outcome is Outcome.DELIVERED else state.sent_at
+            return replace(state, phase=Phase.ENDED, outcome=event.outcome, owner=None, wake_at=None, sent_at=sent_at)
         case OccurrenceReplayed():
             return replace(
                 state, phase=Phase.RETRYING, failed=0, lost=0, replayed_at=event.due_at, wake_at=event.due_at
             )
         case SlotPassed() | DeliveryReported():
             return state
+        case OccurrenceEngaged():
+            return replace(state, answered=True) if event.answers else state
+        case OccurrenceUnanswered():
+            return replace(state, answered=False)
         case _ as never:
             assert_never(never)

@@ -56,7 +56,7 @@ class Schedule:
     def context(
         self, now: datetime, *, default_zone: str, recipient_zone: str | None, calendar: Calendar | None = None
     ) -> t.Context:
-        """What the timing engine needs to know to plan this schedule's slots."""
+        """What the timing engine needs to know to plan this schedule's slots; of a timing `best`, as it was chosen."""
         return t.Context(
             now=now,
             schedule_id=self.id,
@@ -64,6 +64,7 @@ class Schedule:
             recipient_zone=recipient_zone,
             exceptions=self.exceptions,
             calendar=calendar,
+            choice=self.next.plan.choice if self.next is not None else None,
         )
 
 

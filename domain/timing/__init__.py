@@ -7,6 +7,7 @@ changes), `moments` (timings that happen once), `phrases`, `checks` (what `norma
 (the functions below), `describe`, `wherever` (one local time for many).
 """
 
+from horae.domain.timing.best import Best, Choice
 from horae.domain.timing.describe import describe
 from horae.domain.timing.durations import CalendarDuration, Duration, Span, format_duration, parse_duration, parse_span
 from horae.domain.timing.planning import (
@@ -43,7 +44,9 @@ from horae.domain.timing.values import (
 
 __all__ = [
     "At",
+    "Best",
     "CalendarDuration",
+    "Choice",
     "Context",
     "Duration",
     "Every",

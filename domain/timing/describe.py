@@ -6,6 +6,7 @@ import re
 from datetime import date, datetime, timedelta
 from typing import assert_never
 
+from horae.domain.timing.best import Best
 from horae.domain.timing.durations import Span
 from horae.domain.timing.opendays import BusinessDay
 from horae.domain.timing.values import At, Every, In, Now, Phrase, Timing
@@ -32,6 +33,10 @@ def describe(timing: Timing) -> str:
             seen = timing.understood
             meaning = f", understood as {_moment(seen.local)} in {seen.zone}" if seen is not None else ""
             return f'"{timing.text}"{meaning}'
+        case Best():
+            window = f"between {_moment(timing.from_)} and {_moment(timing.to)} {_zone(timing.zone)}"
+            hours = f", from {timing.hours.start} to {timing.hours.end}" if timing.hours is not None else ""
+            return f"at the best moment {window}{hours}"
         case Every():
             return f"{_rule(timing)} {_zone(timing.zone)}{_calendar(timing)}{_bounds(timing)}"
         case _:

@@ -8,6 +8,7 @@ from typing import assert_never
 from pendulum.helpers import add_duration
 
 from horae.domain import errors
+from horae.domain.timing.best import Best, Choice, unlearnt
 from horae.domain.timing.durations import Span
 from horae.domain.timing.phrases import readable, understand
 from horae.domain.timing.series import Found
@@ -17,11 +18,13 @@ from horae.domain.timing.zones import RECIPIENT, gap_at, resolve_zone, to_local,
 HORIZON_YEARS = 5
 _HORIZON_HINT = "The horizon is five years; a recurring timing may run for longer."
 
-Once = Now | At | In | Phrase
+Once = Now | At | In | Phrase | Best
+#: What a plan says where nobody was asked for the best moment.
+NOT_ASKED = "The learner was not asked."
 
 
-def resolved(timing: Once, zone: str) -> Found:
-    """The slot of a normalised timing in its zone, with its instant (naive UTC)."""
+def resolved(timing: Once, zone: str, choice: Choice | None = None) -> Found:
+    """The slot of a normalised timing in its zone, with its instant (naive UTC). `choice`: of a timing `best`."""
     match timing:
         case At(at=None, local=None):
             raise ValueError("neither `at` nor `local` is set: the timing was not normalised")
@@ -29,12 +32,10 @@ def resolved(timing: Once, zone: str) -> Found:
             local = utc(instant)
             return Found(local.replace(microsecond=local.microsecond // 1000 * 1000), 0, local)
         case At(local=datetime() as local):
-            swallowed = gap_at(local, zone)
-            nothing = timedelta(0)
-            branch: Branch = (
-                "gap_shifted" if swallowed > nothing else "overlap_first" if swallowed < nothing else "normal"
-            )
-            return Found(local, 0, to_utc(local, 0, zone), branch)
+            return Found(local, 0, to_utc(local, 0, zone), _branch(local, zone))
+        case Best():
+            chosen = (choice or unlearnt(timing, timing.from_, NOT_ASKED)).at
+            return Found(timing.from_, 0, to_utc(chosen, 0, zone), _branch(chosen, zone))
         case (
             Now(resolved=Resolved() as there)
             | In(resolved=Resolved() as there)
@@ -66,10 +67,17 @@ def settle(timing: Once, ctx: Context, zone: str, source: ZoneSource) -> Once:
             local, fold, locale = understand(timing.text, locales, now, zone)
             there = _moment(to_utc(local, fold, zone), zone, source)
             return timing.model_copy(update={"understood": there, "locale": locale})
-        case At():
+        case At() | Best():
             return timing
         case _:
             assert_never(timing)
+
+
+def choice_of(timing: Once, ctx: Context, zone: str) -> Choice | None:
+    """What was chosen of the window of a timing `best`; where nobody was asked, the default; None: another timing."""
+    if not isinstance(timing, Best):
+        return None
+    return ctx.choice or unlearnt(timing, to_local(utc(ctx.now), zone)[0], NOT_ASKED)
 
 
 def check_horizon(due: datetime, now: datetime, field: str, value: object) -> None:
@@ -98,10 +106,15 @@ def zone_of_moment(timing: Once, ctx: Context) -> tuple[str, ZoneSource]:
             return there.zone, there.zone_source
         case Now():
             return resolve_zone(RECIPIENT, ctx)
-        case At() | In() | Phrase():
+        case At() | In() | Phrase() | Best():
             return resolve_zone(timing.zone or RECIPIENT, ctx)
         case _:
             assert_never(timing)
+
+
+def _branch(local: datetime, zone: str) -> Branch:
+    swallowed, nothing = gap_at(local, zone), timedelta(0)
+    return "gap_shifted" if swallowed > nothing else "overlap_first" if swallowed < nothing else "normal"
 
 
 def _moment(instant: datetime, zone: str, source: ZoneSource) -> Resolved:

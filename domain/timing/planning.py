@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from horae.domain import errors
 from horae.domain.ids import occurrence_id
 from horae.domain.timing import checks, moments
+from horae.domain.timing.best import Best, check_best
 from horae.domain.timing.calendared import CalendarSeries, calendar_id, series_on
 from horae.domain.timing.opendays import BUILT_IN
 from horae.domain.timing.reasons import reasons_for, skip_reason
@@ -84,8 +85,10 @@ def normalise(timing: Timing, ctx: Context) -> Timing:
             raise checks.nothing_left(settled, now)
         return settled
     zone, _ = zone_of(settled, ctx)
-    due = moments.resolved(settled, zone).due
+    due = moments.resolved(settled, zone, moments.choice_of(settled, ctx, zone)).due
     field, value = _when(settled)
+    if isinstance(settled, Best) and settled.to <= to_local(now, zone)[0]:
+        raise errors.Invalid("The window has passed.", field=field, value=value, hint="Give a window to come.")
     if isinstance(settled, At) and due <= now:
         raise errors.Invalid(
             f"{value} has passed: it is {now:%Y-%m-%dT%H:%M:%S}Z.",
@@ -167,7 +170,7 @@ def find(timing: Timing, slot: Slot, ctx: Context) -> Next | None:
     """`slot` with its due instant if it belongs to the timing (exceptions ignored), else None."""
     zone, source = zone_of(timing, ctx)
     if not isinstance(timing, Every):
-        found = moments.resolved(timing, zone)
+        found = moments.resolved(timing, zone, moments.choice_of(timing, ctx, zone))
         own = (found.local, found.fold) == (slot.local, slot.fold)
         return _plan(timing, found, None, ctx, zone, source) if own else None
     series = series_on(timing, zone, ctx.calendar or BUILT_IN)
@@ -206,6 +209,8 @@ def preview(timing: Timing, count: int, ctx: Context, after: datetime | None = N
 
 def _settle(timing: Timing, ctx: Context) -> Timing:
     """Check a timing for itself, without the present, and fill in what it comes to at `ctx.now`."""
+    if isinstance(timing, Best):
+        check_best(timing)
     if isinstance(timing, At):
         checks.check_at(timing)
         if timing.at is None:
@@ -255,7 +260,7 @@ def _is_settled(timing: Timing) -> bool:
             return timing.anchor is not None
         case "phrase":
             return timing.understood is not None
-        case "at":
+        case "at" | "best":
             return False
         case "now" | "in":
             return timing.resolved is not None
@@ -271,6 +276,8 @@ def _when(timing: Timing) -> tuple[str, str]:
             return "timing.delay", str(timing.delay)
         case "phrase":
             return "timing.text", timing.text
+        case "best":
+            return "timing.to", timing.to.isoformat()
         case "now" | "every":
             return "timing", timing.kind
 
@@ -310,7 +317,7 @@ def _coming(timing: Every, instant: datetime, ctx: Context) -> Iterator[Next]:
 
 def _once(timing: moments.Once, ctx: Context) -> Next | None:
     zone, source = zone_of(timing, ctx)
-    found = moments.resolved(timing, zone)
+    found = moments.resolved(timing, zone, moments.choice_of(timing, ctx, zone))
     return None if _is_exception(found, ctx) else _plan(timing, found, None, ctx, zone, source)
 
 
@@ -322,6 +329,7 @@ def _plan(timing: Timing, found: Found, number: int | None, ctx: Context, zone: 
     jitter = _NO_TIME
     if isinstance(timing, Every) and timing.jitter is not None:
         jitter = _jitter(timing.jitter, ctx, found)
+    choice = None if isinstance(timing, Every) else moments.choice_of(timing, ctx, zone)
     plan = Plan(
         zone=zone,
         zone_source=source,
@@ -329,7 +337,8 @@ def _plan(timing: Timing, found: Found, number: int | None, ctx: Context, zone: 
         branch=found.branch,
         calendar=(ctx.calendar or BUILT_IN).label if calendar_id(timing) is not None else None,
         jitter_s=jitter.total_seconds(),
-        reasons=reasons_for(timing, found, zone, source, jitter),
+        reasons=reasons_for(timing, found, zone, source, jitter, choice),
+        choice=choice,
     )
     due_at = found.due.replace(tzinfo=UTC) + jitter
     return Next(slot=Slot(local=found.local, fold=found.fold), number=number, due_at=due_at, plan=plan)

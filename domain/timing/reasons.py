@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from functools import lru_cache
 
+from horae.domain.timing.best import Choice
 from horae.domain.timing.calendared import Moved
 from horae.domain.timing.durations import format_duration
 from horae.domain.timing.series import Found
@@ -16,7 +17,9 @@ _TENANT = Reason(code="zone_from_tenant", text="The recipient has named no zone:
 _NONE: tuple[Reason, ...] = ()
 
 
-def reasons_for(timing: Timing, found: Found, zone: str, source: ZoneSource, jitter: timedelta) -> tuple[Reason, ...]:
+def reasons_for(
+    timing: Timing, found: Found, zone: str, source: ZoneSource, jitter: timedelta, choice: Choice | None = None
+) -> tuple[Reason, ...]:
     """Every decision that led to a slot's instant, in the order in which they were taken."""
     named = getattr(timing, "zone", None)
     if (
@@ -27,6 +30,7 @@ def reasons_for(timing: Timing, found: Found, zone: str, source: ZoneSource, jit
         and found.merged is None
         and not isinstance(found, Moved)
         and timing.kind != "phrase"
+        and choice is None
     ):
         return _NONE
     reasons: list[Reason] = []
@@ -39,6 +43,8 @@ def reasons_for(timing: Timing, found: Found, zone: str, source: ZoneSource, jit
     if isinstance(timing, Phrase):
         text = f"{timing.text!r} was understood as {_clock(found.local)} in {zone}."
         reasons.append(Reason(code="understood_phrase", text=text))
+    if choice is not None:
+        reasons.append(Reason(code="best_time", text=_chosen(choice)))
     if found.branch != "normal":
         reasons.append(_branch(found, zone, at_one_time=isinstance(timing, At)))
     if found.merged is not None:
@@ -50,6 +56,29 @@ def reasons_for(timing: Timing, found: Found, zone: str, source: ZoneSource, jit
         text = f"Spread by {format_duration(jitter)}, fixed by the occurrence's id."
         reasons.append(Reason(code="jitter", text=text))
     return tuple(reasons)
+
+
+_BY_LEVEL = {
+    "recipient": "the recipient's own habits",
+    "segment": "the habits of the recipient's segment",
+    "everybody": "everybody's habits",
+    "default": "no habits: it is the default time",
+    "override": "what was set by hand for the recipient",
+}
+
+
+def _chosen(choice: Choice) -> str:
+    """Why that moment of the window."""
+    words = f"{_clock(choice.at)} was chosen within the window, by {_BY_LEVEL[choice.level]}"
+    if choice.level in ("recipient", "segment", "everybody"):
+        words += f", better than what would be taken otherwise with a probability of {choice.confidence:.0%}"
+    if choice.chance is not None and choice.level != "override":
+        words += f"; chance of an answer {choice.chance:.1%}"
+        if choice.fallback_chance is not None and choice.level != "default":
+            words += f", otherwise {choice.fallback_chance:.1%}"
+    if choice.model:
+        words += f" (model {choice.model})"
+    return f"{words}. {choice.why}".strip()
 
 
 @lru_cache(maxsize=1024)

@@ -6,19 +6,30 @@ Events hold these models, so parsing stays lenient: whether a timing makes sense
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any, Literal
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import Field
 
+from horae.domain.timing.best import Best, Choice
 from horae.domain.timing.durations import CalendarDuration, Duration
 from horae.domain.timing.opendays import BusinessDay, Calendar, OnCalendar
+from horae.domain.timing.written import (
+    FIRST_YEAR,
+    LAST_YEAR,
+    ZONE_DESCRIPTION,
+    Instant,
+    LocalBound,
+    LocalTime,
+    Text,
+    Value,
+    Zone,
+)
 
-FIRST_YEAR = 1970
-LAST_YEAR = 2199
+__all__ = ["FIRST_YEAR", "LAST_YEAR", "Best", "Choice", "Instant", "LocalBound", "LocalTime", "Text", "Value", "Zone"]
+
 MAX_COUNT = 20_000  # numbering a slot walks there from the beginning
 
 GapPolicy = Literal["shift", "skip"]
@@ -27,120 +38,6 @@ OverlapPolicy = Literal["first", "second", "both"]
 Unit = Literal["minutes", "hours", "days", "weeks", "months", "years"]
 ZoneSource = Literal["timing", "recipient", "tenant", "instant"]
 Branch = Literal["normal", "gap_shifted", "overlap_first", "overlap_second"]
-
-
-class Value(BaseModel):
-    """Base of all values here: immutable, unknown fields refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-# --- times as clients write them ------------------------------------------------------------------------------------
-
-
-def _in_range(value: date) -> None:
-    if not FIRST_YEAR <= value.year <= LAST_YEAR:
-        raise ValueError(f"the year {value.year} is outside {FIRST_YEAR} to {LAST_YEAR}")
-
-
-def _read_instant(value: object) -> datetime:
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            raise ValueError(f"{value!r} is not an RFC 3339 instant such as 2026-12-01T09:00:00Z") from None
-    if not isinstance(value, datetime):
-        raise ValueError(f"{value!r} is not an RFC 3339 instant such as 2026-12-01T09:00:00Z")
-    if value.tzinfo is None:
-        raise ValueError(f"{value.isoformat()} has no offset: add Z or +02:00, or give `local` with a `zone`")
-    _in_range(value)
-    return value.astimezone(UTC)
-
-
-def _read_local(value: object) -> datetime:
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            raise ValueError(f"{value!r} is not a local time such as 2026-12-01T09:00") from None
-    if not isinstance(value, datetime):
-        raise ValueError(f"{value!r} is not a local time such as 2026-12-01T09:00")
-    if value.tzinfo is not None:
-        raise ValueError(f"{value.isoformat()} has an offset: a local time has none, its `zone` is a field of its own")
-    _in_range(value)
-    return value
-
-
-def _read_bound(value: object) -> date | datetime:
-    if isinstance(value, str) and len(value) == 10:
-        try:
-            value = date.fromisoformat(value)
-        except ValueError:
-            raise ValueError(f"{value!r} is not a date such as 2026-12-01") from None
-    if isinstance(value, date) and not isinstance(value, datetime):
-        _in_range(value)
-        return value
-    return _read_local(value)
-
-
-def _read_resolved_local(value: object) -> datetime:
-    return _read_local(value).replace(fold=0)
-
-
-def _iso(value: date | datetime) -> str:
-    return value.isoformat()
-
-
-def _iso_utc(value: datetime) -> str:
-    return value.isoformat().replace("+00:00", "Z")
-
-
-def _text_schema(fmt: str | None, *examples: str) -> WithJsonSchema:
-    schema: dict[str, Any] = {"type": "string", "examples": list(examples)}
-    return WithJsonSchema(schema | ({"format": fmt} if fmt else {}))
-
-
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-
-
-def _clean_text(value: str) -> str:
-    if _UNSTORABLE.search(value):
-        raise ValueError("text must not hold U+0000 or lone surrogates")
-    return value
-
-
-Text = Annotated[str, AfterValidator(_clean_text)]
-
-Instant = Annotated[
-    datetime,
-    BeforeValidator(_read_instant),
-    PlainSerializer(_iso_utc, return_type=str, when_used="json"),
-    _text_schema("date-time", "2026-12-01T09:00:00Z"),
-]
-"""An instant: RFC 3339 with an offset outside, aware UTC inside."""
-
-LocalTime = Annotated[
-    datetime,
-    BeforeValidator(_read_resolved_local),
-    PlainSerializer(_iso, return_type=str, when_used="json"),
-    _text_schema(None, "2026-12-01T09:00"),
-]
-"""A wall-clock time without a zone, naive in code."""
-
-LocalBound = Annotated[
-    date | datetime,
-    BeforeValidator(_read_bound),
-    PlainSerializer(_iso, return_type=str, when_used="json"),
-    _text_schema(None, "2026-12-01", "2026-12-01T09:00"),
-]
-"""A date or a wall-clock time without a zone."""
-
-Zone = Annotated[Text, Field(min_length=1, max_length=64)]
-
-_ZONE_DESCRIPTION = (
-    'IANA zone name, or "recipient": the zone the recipient prefers, else the tenant\'s default. '
-    "Zone rules come from the IANA database whose version each plan names."
-)
 
 
 # --- the slot and its plan ------------------------------------------------------------------------------------------
@@ -177,6 +74,7 @@ class Plan(Value):
     )
     jitter_s: float = Field(default=0.0, description="Seconds added to spread load; the same in preview and release.")
     reasons: tuple[Reason, ...] = Field(default=(), description="Every decision that moved or chose the instant.")
+    choice: Choice | None = Field(default=None, description="Of a timing `best`: what was chosen within the window.")
 
 
 class Next(Value):
@@ -240,7 +138,7 @@ class At(Value):
         examples=["2026-12-01T09:00"],
     )
     zone: Zone | None = Field(
-        default=None, description=_ZONE_DESCRIPTION + " Only with `local`.", examples=["recipient", "Europe/Berlin"]
+        default=None, description=ZONE_DESCRIPTION + " Only with `local`.", examples=["recipient", "Europe/Berlin"]
     )
 
 
@@ -253,7 +151,7 @@ class In(Value):
         "days and longer follow the calendar of `zone` (P1D: the same time tomorrow).",
         examples=["PT30M", "P1D"],
     )
-    zone: Zone = Field(default="recipient", description=_ZONE_DESCRIPTION, examples=["recipient"])
+    zone: Zone = Field(default="recipient", description=ZONE_DESCRIPTION, examples=["recipient"])
     resolved: Resolved | None = Field(default=None, description=_RESOLVED)
 
 
@@ -267,7 +165,7 @@ class Phrase(Value):
         description="The words, read in `zone` and `locale`, preferring the future.",
         examples=["tomorrow at 9 AM", "in 30 minutes", "next friday 18:00"],
     )
-    zone: Zone = Field(default="recipient", description=_ZONE_DESCRIPTION, examples=["Asia/Tokyo"])
+    zone: Zone = Field(default="recipient", description=ZONE_DESCRIPTION, examples=["Asia/Tokyo"])
     locale: Text | None = Field(
         default=None,
         min_length=2,
@@ -333,7 +231,7 @@ class Every(Value):
         description="The calendar that it keeps to, and what becomes of slots that this closes.",
         examples=[{"id": "munich", "skip_weekends": True, "skip_holidays": True, "move": "forward"}],
     )
-    zone: Zone = Field(default="recipient", description=_ZONE_DESCRIPTION, examples=["Europe/Berlin"])
+    zone: Zone = Field(default="recipient", description=ZONE_DESCRIPTION, examples=["Europe/Berlin"])
     starts_at: LocalBound | None = Field(
         default=None,
         description="Date or local time in `zone` from which the series counts; may lie in the past. Without it the "
@@ -369,7 +267,7 @@ class Every(Value):
     )
 
 
-Timing = Annotated[Now | At | In | Phrase | Every, Field(discriminator="kind")]
+Timing = Annotated[Now | At | In | Phrase | Every | Best, Field(discriminator="kind")]
 """What a client may ask for; a closed union told apart by `kind`."""
 
 
@@ -377,7 +275,7 @@ Timing = Annotated[Now | At | In | Phrase | Every, Field(discriminator="kind")]
 class Context:
     """What a timing is read against: the present, whose schedule it is, zones, skipped slots, calendar, and language.
 
-    `calendar` None: the built-in one, if the timing asks for any.
+    `calendar` None: the built-in one, if the timing asks for any. `choice` None: nobody was asked for the best moment.
     """
 
     now: datetime
@@ -387,3 +285,4 @@ class Context:
     exceptions: frozenset[Slot] = field(default_factory=frozenset)
     calendar: Calendar | None = None
     recipient_locale: str | None = None
+    choice: Choice | None = None

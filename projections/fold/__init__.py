@@ -14,14 +14,19 @@ from horae.domain.envelope import Event, Recorded
 from horae.domain.request import RequestAnswered
 from horae.domain.undecodable import Undecodable
 from horae.domain.zonechange import ZONE_DATA_EVENTS
-from horae.projections.fold import occurrences, people, schedules
+from horae.projections.fold import habits, occurrences, people, schedules
 from horae.projections.fold.batch import Rows, Unapplicable
 
 __all__ = ["Fold", "Unapplicable", "family"]
 
 #: Told to subscribers and kept in the log; no row depends on them.
 _WITHOUT_ROWS = frozenset({SlotSilent, RequestAnswered, *ZONE_DATA_EVENTS})
-_HANDLERS: dict[type[Event], Any] = {**schedules.HANDLERS, **occurrences.HANDLERS, **people.HANDLERS}
+_HANDLERS: dict[type[Event], Any] = {
+    **schedules.HANDLERS,
+    **occurrences.HANDLERS,
+    **people.HANDLERS,
+    **habits.HANDLERS,
+}
 
 
 class Fold(Rows):

@@ -45,6 +45,19 @@ class Rows:
     feeds_opened: list[tuple[Any, ...]] = field(default_factory=list)
     feeds_rotated: list[tuple[Any, ...]] = field(default_factory=list)
     feeds_revoked: list[tuple[Any, ...]] = field(default_factory=list)
+    #: What is known of recipients, as stored; (tenant, recipient_ref) -> a row of `habits`.
+    habits: dict[tuple[str, str], Any] = field(default_factory=dict)
+    #: Those of whom anything is known by now; those whom the batch met (last position), and those it forgot.
+    known: set[tuple[str, str]] = field(default_factory=set)
+    met: dict[tuple[str, str], int] = field(default_factory=dict)
+    forgotten: set[tuple[str, str]] = field(default_factory=set)
+    #: What there is to learn from, in the order of the log.
+    facts: list[Any] = field(default_factory=list)
+    told: list[Any] = field(default_factory=list)
+    #: Answers awaited, as stored; and what the batch made of them (None: awaited no more).
+    awaited_before: set[UUID] = field(default_factory=set)
+    awaited: dict[UUID, Any] = field(default_factory=dict)
+    models: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     #: Schedules and occurrences that an event touched; the others were only read.
     touched: set[UUID] = field(default_factory=set)
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from horae.domain import occurrence
 from horae.domain.envelope import Event, Recorded
 from horae.domain.timing import Next, Slot
+from horae.projections.fold import habits
 from horae.projections.fold.batch import Rows, Unapplicable, json_text
 from horae.projections.rows import OPEN, Occurrence, Standing
 
@@ -157,6 +158,8 @@ def _ended(fold: Rows, event: Recorded, body: occurrence.OccurrenceEnded) -> Non
     if body.response is not None:
         row.response = json_text(body.response)
     standing.failure_reason = None if body.outcome is occurrence.Outcome.DELIVERED else body.reason
+    if body.outcome is occurrence.Outcome.DELIVERED:
+        habits.delivered(fold, event, body, row)
 
 
 def _replayed(fold: Rows, event: Recorded, body: occurrence.OccurrenceReplayed) -> None:

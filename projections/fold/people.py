@@ -23,6 +23,7 @@ def _recipient(fold: Rows, event: Recorded, body: recipient.RecipientSet) -> Non
         prior[7] if prior else meta.recorded_at,
         meta.recorded_at,
         event.position,
+        profile.segment,
     )
 
 

@@ -14,6 +14,15 @@ from horae.projections.queries.calendars import (
 )
 from horae.projections.queries.feeds import FeedRow, find_feed, list_feeds
 from horae.projections.queries.figures import StandingCount, applied_position, count_standings
+from horae.projections.queries.habits import (
+    calibrations_of,
+    due_windows,
+    habits_of,
+    habits_sample,
+    learning_tenants,
+    model_of,
+    next_window,
+)
 from horae.projections.queries.occurrences import (
     OccurrenceRow,
     OpenClaim,
@@ -54,19 +63,26 @@ __all__ = [
     "TimelineEntry",
     "applied_position",
     "calendar_names",
+    "calibrations_of",
     "count_standings",
     "current_slot",
+    "due_windows",
     "find_feed",
     "find_key",
     "get_occurrence",
     "get_recipient",
     "get_schedule",
+    "habits_of",
+    "habits_sample",
+    "learning_tenants",
     "list_calendars",
     "list_dead_letters",
     "list_feeds",
     "list_keys",
     "list_occurrences",
     "list_schedules",
+    "model_of",
+    "next_window",
     "open_claims",
     "open_owners",
     "planned_by_others",

@@ -23,7 +23,7 @@ DEAD = ("dead_lettered", "unknown")
 
 @dataclass(frozen=True, slots=True)
 class OccurrenceRow:
-    """What became of one slot. `last_failure`, `response` and `reported` are JSON texts."""
+    """What became of one slot. `last_failure`, `response`, `reported` and `engagement` are JSON texts."""
 
     id: UUID
     tenant: str
@@ -58,6 +58,7 @@ class OccurrenceRow:
     response: str | None
     #: A provider's last word: {"status", "at", "detail"}.
     reported: str | None
+    engagement: str | None
     #: Of a missed run: how many slots it covers, up to which.
     missed_count: int | None
     missed_to: Slot | None
@@ -261,6 +262,7 @@ def _occurrence(record: Any) -> OccurrenceRow:
         last_failure=record["last_failure"],
         response=record["response"],
         reported=record["reported"],
+        engagement=record["engagement"],
         missed_count=record["missed_count"],
         missed_to=_slot(record["missed_to"], record["missed_to_fold"]),
         position=record["position"],

@@ -93,7 +93,7 @@ ON CONFLICT (id, slot) DO UPDATE SET
     attempts = excluded.attempts, owner = excluded.owner, wake_at = excluded.wake_at, claimed_at = excluded.claimed_at,
     ended_at = excluded.ended_at, late_ms = excluded.late_ms, duration_ms = excluded.duration_ms, plan = excluded.plan,
     recipient_zone = excluded.recipient_zone, last_failure = excluded.last_failure, response = excluded.response,
-    reported = excluded.reported, position = excluded.position;
+    reported = excluded.reported, engagement = excluded.engagement, position = excluded.position;
 
 -- name: write_due
 -- What waits.
@@ -110,12 +110,13 @@ DELETE FROM due WHERE key = ANY ($1::uuid[]);
 
 -- name: write_recipients
 -- Recipients' profiles.
-INSERT INTO recipients (tenant, id, recipient_ref, zone, locale, attributes, version, created_at, updated_at, position)
+INSERT INTO recipients (tenant, id, recipient_ref, zone, locale, attributes, version, created_at, updated_at, position,
+                        segment)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::json[], $7::int[],
-                     $8::timestamptz[], $9::timestamptz[], $10::bigint[])
+                     $8::timestamptz[], $9::timestamptz[], $10::bigint[], $11::text[])
 ON CONFLICT (tenant, id) DO UPDATE SET
     zone = excluded.zone, locale = excluded.locale, attributes = excluded.attributes, version = excluded.version,
-    updated_at = excluded.updated_at, position = excluded.position;
+    updated_at = excluded.updated_at, position = excluded.position, segment = excluded.segment;
 
 -- name: write_calendars
 -- Calendars; what a calendar names goes as a JSON array, because arrays of arrays must be of one length.

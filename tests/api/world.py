@@ -18,8 +18,10 @@ from horae.api.app import create_app
 from horae.api.services import ApiSettings, Services
 from horae.commands.calendars import Calendars
 from horae.commands.context import Call
+from horae.commands.engagements import Engagements
 from horae.commands.feeds import Feeds
 from horae.commands.keys import Keys
+from horae.commands.models import Models
 from horae.commands.occurrences import Attempt, Occurrences
 from horae.commands.recipients import Recipients
 from horae.commands.schedules import Schedules
@@ -28,6 +30,7 @@ from horae.domain.key import Scope
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.ids import NewIds
 from horae.infra.secrets import Refs
+from horae.infra.sendtimes import PostgresSendTimes
 from horae.infra.standing import ReadModelStanding
 from horae.projections.due import load_horizon
 from horae.projections.progress import Progress
@@ -156,9 +159,13 @@ async def make_world(
         await progress.start()
         stack.push_async_callback(progress.stop)
         clock, real_clock, ids, refs = SettableClock(), SettableClock(), NewIds(), Refs(b"k" * 32)
+        send_times = PostgresSendTimes(pool)
         recipients, standing = Recipients(store, clock, ids, refs), ReadModelStanding(pool, progress, store)
         built = Services(
-            schedules=Schedules(store, clock, ids, refs, standing, standing, recipients),
+            schedules=Schedules(store, clock, ids, refs, standing, standing, recipients, send_times=send_times),
+            engagements=Engagements(store, clock, ids, refs, recipients),
+            send_times=send_times,
+            models=Models(store, clock, ids, send_times),
             occurrences=Occurrences(store, clock, ids),
             recipients=recipients,
             calendars=Calendars(store, clock, ids, standing),

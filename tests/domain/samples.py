@@ -7,8 +7,10 @@ from uuid import UUID
 
 from horae.domain import audit as a
 from horae.domain import calendar as c
+from horae.domain import engagement as e
 from horae.domain import feed as f
 from horae.domain import key as k
+from horae.domain import model as m
 from horae.domain import occurrence as o
 from horae.domain import recipient as r
 from horae.domain import request as q
@@ -180,6 +182,36 @@ SAMPLES: tuple[Event, ...] = (
     o.OccurrenceReplayed(**COMMON, due_at=AT, reason="fixed", request_digest="d1"),
     o.SlotPassed(**COMMON, schedule_version=2, slot=SLOT, next=NEXT),
     o.DeliveryReported(**COMMON, status="bounced", at=AT, detail={"code": 550}, request_digest="d1"),
+    o.OccurrenceEngaged(
+        **COMMON,
+        kind=e.Kind.CLICKED,
+        at=AT,
+        machine="declared",
+        answers=True,
+        sent_at=AT,
+        zone="Europe/Berlin",
+        foretold=(1.0, -0.5),
+        request_digest="d2",
+    ),
+    o.OccurrenceUnanswered(**COMMON, sent_at=AT, zone="Europe/Berlin", foretold=(1.0, -0.5)),
+    e.RecipientEngaged(recipient_ref="ref", kind=e.Kind.ACTIVE, at=AT, zone="Europe/Berlin", machine="declared"),
+    e.HabitsForgotten(recipient_ref="ref"),
+    m.ModelFitted(
+        people=2,
+        asked=10.5,
+        answered=2.25,
+        everybody=(0.5,),
+        everybody_covariance=((0.25,),),
+        segments=(m.SegmentCurve(name="", mean=(0.5,), covariance=((0.25,),), profile=(0.125,)),),
+        between=((0.25,),),
+        between_active=((0.5,),),
+        gain=(0.75,),
+        dispersion=0.875,
+        trust=1.0,
+        calibration=(0.0, 1.0),
+        upto=17,
+        fitted_at=AT,
+    ),
     r.RecipientSet(
         recipient_ref="r_17",
         personal=r.RecipientProfile(id="user-17", zone="Europe/Berlin", locale="de-DE", attributes={"plan": None}),

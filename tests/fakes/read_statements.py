@@ -290,6 +290,7 @@ STATEMENTS: dict[str, Callable[..., list[Record]]] = {
     "write_due": _rows("due", "key"),
     "clear_due": _clear_due,
     "write_recipients": _columns("recipients", "tenant", "id"),
+    "prior_habits": _ignored,  # nobody here engages with anything
     "park": _park,
     "unpark": _unpark,
     "tell_to_look": _tell,
@@ -309,7 +310,7 @@ STATEMENTS: dict[str, Callable[..., list[Record]]] = {
 WRITES = frozenset({"move_positions", "park", "unpark"})
 NAME_OF = {
     text: name
-    for file in ("projector", "due", "audit", "queries")
+    for file in ("projector", "due", "audit", "queries", "habits")
     for name, text in statements(file).items()
     if name in STATEMENTS
 }

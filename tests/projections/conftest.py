@@ -44,6 +44,7 @@ async def empty(conn: Connection) -> None:
     await conn.execute(
         "DELETE FROM schedules; DELETE FROM schedule_tags; DELETE FROM schedule_words; DELETE FROM standings; "
         "DELETE FROM occurrences; "
-        "DELETE FROM due; DELETE FROM recipients; DELETE FROM api_keys; DELETE FROM feeds; DELETE FROM parked; "
+        "DELETE FROM due; DELETE FROM recipients; DELETE FROM habits; DELETE FROM awaited; DELETE FROM calibrations; "
+        "DELETE FROM models; DELETE FROM api_keys; DELETE FROM feeds; DELETE FROM parked; "
         "UPDATE positions SET position = 0"
     )
