@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from horae.domain import errors
+from horae.domain.conflicts import ScheduleConflict
 
 PROBLEM_TYPE = "application/problem+json"
 #: Longer values are cut in problem documents, so that an error is never larger than what caused it by much.
@@ -78,6 +79,7 @@ STATUSES: dict[type[errors.HoraeError], tuple[int, str]] = {
     errors.NotFound: (404, "Not found"),
     errors.VersionMismatch: (412, "Changed meanwhile"),
     errors.AlreadyClaimed: (409, "Already on its way"),
+    ScheduleConflict: (409, "Too close to other schedules"),
     errors.Conflict: (409, "Not possible in the present state"),
     TooLarge: (413, "Too large"),
     UnsupportedType: (415, "Unsupported content type"),
@@ -130,6 +132,8 @@ def problem(error: errors.HoraeError, *, instance: str, request_id: str | None) 
     document = {name: member for name, member in document.items() if member is not None}
     if isinstance(error, InvalidFields):
         document["errors"] = [{k: v for k, v in field.items() if v is not None} for field in error.fields]
+    if isinstance(error, ScheduleConflict):
+        document |= {"conflicts": error.conflicts, "others": error.settlement.others}
     for name, member in error.extra.items():
         document.setdefault(name, shown(member))
     return document

@@ -16,6 +16,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from starlette.responses import Response
 
 from horae.api.errors import PROBLEM_TYPE
+from horae.domain.conflicts import Against
 from horae.domain.key import Scope
 
 _ERRORS: dict[int, tuple[str, str]] = {
@@ -23,7 +24,11 @@ _ERRORS: dict[int, tuple[str, str]] = {
     401: ("No valid API key.", "unauthenticated"),
     403: ("The key's scope does not allow it.", "forbidden"),
     404: ("Nothing of that id belongs to the tenant.", "not_found"),
-    409: ("Not possible in the present state; `already_claimed` lists what cannot be called back.", "conflict"),
+    409: (
+        "Not possible in the present state; `already_claimed` lists what cannot be called back, `conflicts` which "
+        "other schedules are too close.",
+        "conflict",
+    ),
     412: ("If-Match names another version than the present one.", "version_mismatch"),
     413: ("The body is too large.", "too_large"),
     415: ("The Content-Type is not one that is read.", "unsupported_media_type"),
@@ -69,6 +74,9 @@ class Problem(BaseModel):
     hint: str | None = None
     request_id: str | None = None
     errors: list[dict[str, Any]] | None = None
+    #: Of `schedule_conflict`: the first meeting with each of the others, at most twenty; and how many there are.
+    conflicts: list[Against] | None = None
+    others: int | None = None
 
 
 def _ref(model: type[BaseModel], mode: JsonSchemaMode) -> dict[str, str]:

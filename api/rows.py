@@ -12,6 +12,7 @@ from horae.api.models.occurrences import MissedRun, OccurrenceShown, TimelineSho
 from horae.api.models.schedules import ScheduleShown, SlotNamed
 from horae.api.views import next_shown
 from horae.domain import timing as t
+from horae.domain.conflicts import ConflictPolicy, Settlement
 from horae.domain.delivery import Delivery
 from horae.projections import queries
 
@@ -37,6 +38,8 @@ def schedule_row_shown(row: queries.ScheduleRow) -> ScheduleShown:
         tags=row.tags,
         metadata=json.loads(row.metadata),
         cloned_from=row.cloned_from,
+        conflicts=None if row.conflicts is None else ConflictPolicy.model_validate_json(row.conflicts),
+        settled=None if row.settled is None else Settlement.model_validate_json(row.settled),
         created_at=row.created_at,
         updated_at=row.updated_at,
         fired=row.fired,

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from horae.api.models.occurrences import Decision
+from horae.api.settling import among_others
 from horae.domain import occurrence as o
 from horae.domain import schedule as s
 from horae.domain import timing as t
@@ -93,12 +94,22 @@ def _schedule_told(event: Recorded, body: Event, occurrence: UUID, zone: str | N
             text = (
                 f"Asked for by {by}: {describe(body.definition.timing)}, to {body.personal.recipient} over {kind}, "
                 f"priority {_PRIORITIES.get(body.definition.priority, body.definition.priority)}."
+                f"{among_others(body.settled)}"
             )
             timing = body.definition.timing.model_dump(mode="json", exclude_none=True)
-            return decision(event, "asked", text, timing=timing, cloned_from=body.cloned_from, request_id=request)
+            settled = body.settled.model_dump(mode="json", exclude_none=True) if body.settled is not None else None
+            return decision(
+                event,
+                "asked",
+                text,
+                timing=timing,
+                cloned_from=body.cloned_from,
+                request_id=request,
+                settled=settled,
+            )
         case s.ScheduleChanged():
             keeps = "its slots stayed as they were" if body.next_unchanged else "a new series of slots began"
-            text = f"Changed by {by} ({', '.join(body.changed)}): {keeps}."
+            text = f"Changed by {by} ({', '.join(body.changed)}): {keeps}.{_merged(body)}"
             timing = body.definition.timing.model_dump(mode="json", exclude_none=True)
             given = timing if "timing" in body.changed else None
             return decision(event, "changed", text, changed=list(body.changed), timing=given, request_id=request)
@@ -116,7 +127,9 @@ def _schedule_told(event: Recorded, body: Event, occurrence: UUID, zone: str | N
         case s.ScheduleCancelled():
             return decision(event, "cancelled", f"Cancelled by {by}.{because}", reason=body.reason, request_id=request)
         case s.SlotSkipped() if body.occurrence == occurrence:
-            return decision(event, "skipped", f"This slot was taken out by {by}.", request_id=request)
+            favour = f" in favour of schedule {body.for_schedule}" if body.for_schedule is not None else ""
+            text = f"This slot was taken out by {by}{favour}."
+            return decision(event, "skipped", text, request_id=request, for_schedule=body.for_schedule)
         case s.SlotUnskipped() if body.occurrence == occurrence:
             return decision(event, "unskipped", f"This slot was put back by {by}.", request_id=request)
         case s.ScheduleTriggered() if body.occurrence == occurrence:
@@ -124,6 +137,10 @@ def _schedule_told(event: Recorded, body: Event, occurrence: UUID, zone: str | N
             return decision(event, "triggered", text, reason=body.reason, request_id=request)
         case _:
             return None
+
+
+def _merged(body: s.ScheduleChanged) -> str:
+    return f" The content of schedule {body.for_schedule} was merged into it." if body.for_schedule is not None else ""
 
 
 def _occurrence_told(event: Recorded, body: o.OccurrenceEvent, zone: str | None) -> Decision | None:

@@ -109,6 +109,8 @@ def schedule_shown(answer: Answer[s.Schedule], already_claimed: list[UUID] | Non
         tags=personal.tags,
         metadata=personal.metadata,
         cloned_from=state.cloned_from,
+        conflicts=definition.conflicts,
+        settled=state.settled,
         created_at=answer.created_at,
         updated_at=answer.updated_at,
         skipped=tuple(

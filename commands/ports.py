@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
 from horae.domain.envelope import NewEvent, Recorded
@@ -63,6 +63,10 @@ class EventReader(Protocol):
 
     async def after(self, position: int, limit: int = 500) -> list[Recorded]:
         """At most `limit` events by ascending position, all later than `position`; nothing in between is left out."""
+        ...
+
+    async def version(self, stream: UUID) -> int:
+        """The stream's head, 0 for an unknown one, without reading its events: they may be many."""
         ...
 
 
@@ -212,6 +216,36 @@ class CalendarUsers(Protocol):
         """Which calendars of the tenant name which, by id, from a read model that has applied everything up to there.
 
         Raises `Unavailable` when it does not come that far in time.
+        """
+        ...
+
+
+class Neighbour(NamedTuple):
+    """A schedule that is to go out, as a read model knows it: `due_at` is its next slot's instant (aware UTC)."""
+
+    schedule: UUID
+    due_at: datetime
+
+
+class Neighbours(Protocol):
+    """Which schedules go out at about the same time, to one recipient or under one key."""
+
+    async def around(
+        self,
+        tenant: str,
+        recipient: str,
+        key: str | None,
+        *,
+        since: datetime,
+        until: datetime,
+        position: int,
+        limit: int,
+    ) -> list[Neighbour]:
+        """At most `limit` active schedules of the recipient, or (with `key`) of anybody that name this key.
+
+        Of one-offs those due between the two instants (excluded), of series those that go on before `until`. By due
+        instant and id, from a read model that has applied everything up to `position`. Raises `Unavailable` when it
+        does not come that far in time.
         """
         ...
 

@@ -11,6 +11,7 @@ from horae.commands import tracing
 from horae.commands.context import Answer, Call, event_id_for, find_repeat, meta_of, until_no_conflict
 from horae.commands.ports import Clock, EventStore, Ids, Refs
 from horae.domain import recipient as r
+from horae.domain import timing as t
 from horae.domain.draft import check_size
 from horae.domain.envelope import NewEvent, Recorded
 from horae.domain.errors import NotFound
@@ -115,6 +116,18 @@ class Recipients:
             correlation_id=stream,
         )
         return NewEvent(stream, version, meta, body)
+
+
+def needs_recipient(timing: t.Timing) -> bool:
+    """May the timing's meaning depend on where the recipient lives, their language, or what is set for them?"""
+    if isinstance(timing, t.Now | t.Best):
+        return True
+    return timing.zone == "recipient" or (isinstance(timing, t.Phrase) and timing.locale is None)
+
+
+def follows_recipient(timing: t.Timing) -> bool:
+    """Does it go on depending on it, so that it is planned anew when they move?"""
+    return isinstance(timing, t.Every | t.At | t.Best) and timing.zone == "recipient"
 
 
 def _check(profile: r.RecipientProfile) -> None:

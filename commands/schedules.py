@@ -14,13 +14,17 @@ from typing import Literal
 from uuid import UUID
 
 from horae.commands import tracing
+from horae.commands.bulk import BulkCreation
+from horae.commands.calendars import Resolver
+from horae.commands.conflicts import Conflicts
 from horae.commands.context import Answer, Call, event_id_for, find_repeat, meta_of, until_no_conflict
-from horae.commands.creation import DEFAULT_RETRY, Creation
+from horae.commands.creation import DEFAULT_RETRY
 from horae.commands.ports import (
     NOTHING_EXPECTED,
     Clock,
     EventStore,
     Ids,
+    Neighbours,
     OpenOccurrences,
     Refs,
     SendTimes,
@@ -45,8 +49,8 @@ Cause = Literal["calendar", "zone", "recipient"]
 Decider = Callable[[s.Schedule, t.Context], Awaitable[Decision]]
 
 
-class Schedules(Creation, ScheduleHistory):
-    """What clients may do with schedules; creating is in `creation`, reading back in `reading`.
+class Schedules(BulkCreation, ScheduleHistory):
+    """What clients may do with schedules; creating is in `creation` and `bulk`, reading back in `reading`.
 
     Every method that changes something answers when its events are durable.
     """
@@ -59,6 +63,7 @@ class Schedules(Creation, ScheduleHistory):
         refs: Refs,
         series: SeriesPointers,
         occurrences: OpenOccurrences,
+        neighbours: Neighbours,
         recipients: Recipients,
         default_zone: str = "UTC",
         default_retry: Retry = DEFAULT_RETRY,
@@ -66,8 +71,9 @@ class Schedules(Creation, ScheduleHistory):
         standard: Standard = USUAL,
         send_times: SendTimes | None = None,
     ) -> None:
+        conflicts = Conflicts(store, ids, recipients, Resolver(store, standard), series, neighbours)
         super().__init__(
-            store, clock, ids, refs, recipients, default_zone, default_retry, offered, standard, send_times
+            store, clock, ids, refs, recipients, conflicts, default_zone, default_retry, offered, standard, send_times
         )
         self._series, self._occurrences = series, occurrences
 
@@ -79,8 +85,9 @@ class Schedules(Creation, ScheduleHistory):
     ) -> Answer[s.Schedule]:
         """Change the given fields. With `dry_run` nothing is stored: the answer is what it would be.
 
-        Raises `NotFound`, `Invalid`, `VersionMismatch`, `AlreadyClaimed`, `Conflict`.
+        Raises `NotFound`, `Invalid`, `VersionMismatch`, `AlreadyClaimed`, `Conflict`, `ScheduleConflict`.
         """
+        beside: list[NewEvent] = []
         changes = patch.changes()
         check_fields(changes)
         if patch.channel is not None:
@@ -93,15 +100,25 @@ class Schedules(Creation, ScheduleHistory):
                 ground = await self._ground(call.tenant, schedule, state.personal, patch.timing)
                 then = replace(ground.context, exceptions=context.exceptions)
             moves = patch.timing is not None and s.moves(patch.timing, state, then)
-            if moves or not state.recurring:
+            settled = await self.conflicts.of_change(call, state, changes, then, moves=moves)
+            if moves or settled is not None or not state.recurring:
                 current, expects = await self._stand(call, state, context)
             command = s.Change(
-                changes=changes, context=then, current=current, if_match=if_match, request_digest=call.digest
+                changes=changes,
+                context=then,
+                current=current,
+                if_match=if_match,
+                settled=settled.settlement if settled is not None else None,
+                request_digest=call.digest,
             )
+            beside[:] = settled.events if settled is not None else ()
             # A change of the content is fenced by the schedule's own head, which every claim expects.
-            return command, {**expects, **(ground.expects if ground is not None else {})} if moves else NOTHING_EXPECTED
+            if not moves and settled is None:
+                return command, NOTHING_EXPECTED
+            stands_on = ground.expects if ground is not None else {}
+            return command, {**expects, **stands_on, **(settled.expects if settled is not None else {})}
 
-        answer = await self._ask(call, "change", schedule, decider, dry_run=dry_run)
+        answer = await self._ask(call, "change", schedule, decider, dry_run=dry_run, beside=beside)
         return answer if dry_run else await self._with_claimed(call, answer)
 
     @tracing.operation("schedule.pause", tracing.answer_facts)
@@ -195,8 +212,17 @@ class Schedules(Creation, ScheduleHistory):
     # --- the one way in ---------------------------------------------------------------------------------------
 
     async def _ask(
-        self, call: Call, operation: str, schedule: UUID, decider: Decider, *, dry_run: bool = False
+        self,
+        call: Call,
+        operation: str,
+        schedule: UUID,
+        decider: Decider,
+        *,
+        dry_run: bool = False,
+        beside: Sequence[NewEvent] = (),
     ) -> Answer[s.Schedule]:
+        """`beside`: events of other streams, filled by the decider, that are stored with the schedule's own."""
+
         key = call.idempotency_key
         note = None if key is None else request_stream(call.tenant, operation, schedule, key)
 
@@ -222,7 +248,7 @@ class Schedules(Creation, ScheduleHistory):
             stands = {**ground.expects, **expects}
             if note is not None:
                 stands[note] = 0
-            position = events[-1].position if dry_run else await self._store.append(new, stands)
+            position = events[-1].position if dry_run else await self._store.append([*beside, *new], stands)
             stored = [Recorded(schedule, event.version, event.meta, event.body, position) for event in new]
             answer = answer_of(schedule, [*events, *stored])
             stays = not dry_run and getattr(bodies[-1], "next_unchanged", False)

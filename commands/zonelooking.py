@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from horae.commands.calendars import Resolver, fences
-from horae.commands.creation import follows_recipient
 from horae.commands.ports import Clock, EventStore, SeriesPointers
 from horae.commands.reading import fold_schedule
-from horae.commands.recipients import Person
+from horae.commands.recipients import Person, follows_recipient
 from horae.commands.series import stand
 from horae.domain import schedule as s
 from horae.domain import timing as t

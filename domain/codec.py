@@ -26,6 +26,7 @@ from horae.domain import (
     schedule,
     zonechange,
 )
+from horae.domain.conflicts.events import LaneTaken
 from horae.domain.envelope import Event, Meta, NewEvent, Recorded
 
 #: Every event that there is.
@@ -64,6 +65,7 @@ EVENTS: tuple[type[Event], ...] = (
     audit.SlotSilent,
     request.RequestAnswered,
     *zonechange.ZONE_DATA_EVENTS,
+    LaneTaken,
 )
 
 #: Old stored name -> the function that turns its body into the next version's, and that version's name.

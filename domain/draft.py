@@ -13,6 +13,7 @@ from pydantic_core import to_json
 
 from horae.domain import timing as t
 from horae.domain.channel import parse_channel
+from horae.domain.conflicts.values import MAX_SHIFT, MAX_WINDOW, ConflictPolicy
 from horae.domain.delivery import Delivery, Priority
 from horae.domain.envelope import Value
 from horae.domain.errors import Invalid
@@ -50,6 +51,7 @@ class Draft(Value):
     expires_after: t.Duration | None = None
     tags: Tags = ()
     metadata: dict[str, Any] = Field(default_factory=dict)
+    conflicts: ConflictPolicy | None = None
 
     def personal(self) -> Personal:
         """The personal part."""
@@ -73,12 +75,13 @@ class Patch(Value):
     expires_after: t.Duration | None = None
     tags: Tags | None = None
     metadata: dict[str, Any] | None = None
+    conflicts: ConflictPolicy | None = None
 
     def changes(self) -> dict[str, Any]:
         """Field name -> new value of what was given. Raises `Invalid` for a null where none is possible."""
         given = {name: getattr(self, name) for name in self.model_fields_set}
         for name, value in given.items():
-            if value is None and name != "expires_after":
+            if value is None and name not in ("expires_after", "conflicts"):
                 raise Invalid(f"{name} cannot be null.", field=name, value=None, hint="Leave it out to keep it.")
         return given
 
@@ -103,6 +106,8 @@ def check_fields(given: dict[str, Any]) -> None:
         parse_channel(given["channel"])
     check_size(given.get("content"), "content", CONTENT_LIMIT)
     check_size(given.get("metadata"), "metadata", METADATA_LIMIT)
+    if given.get("conflicts") is not None:
+        check_policy(given["conflicts"])
     expires_after = given.get("expires_after")
     if expires_after is not None and not timedelta(0) < expires_after <= MAX_EXPIRY:
         raise Invalid(
@@ -110,6 +115,24 @@ def check_fields(given: dict[str, Any]) -> None:
             field="expires_after",
             value=t.format_duration(expires_after),
             hint="Write a duration such as PT2H.",
+        )
+
+
+def check_policy(policy: ConflictPolicy) -> None:
+    """Refuse a window or a limit that nobody could look through. Raises `Invalid`."""
+    if not timedelta(0) < policy.window <= MAX_WINDOW:
+        raise Invalid(
+            "The window must be more than zero and at most seven days.",
+            field="conflicts.window",
+            value=t.format_duration(policy.window),
+            hint="Write a duration such as PT1H.",
+        )
+    if not timedelta(0) <= policy.max_shift <= MAX_SHIFT:
+        raise Invalid(
+            "The longest shift must be at most thirty days.",
+            field="conflicts.max_shift",
+            value=t.format_duration(policy.max_shift),
+            hint="Write a duration such as P1D.",
         )
 
 

@@ -14,7 +14,13 @@ from horae.commands.ports import EventStore
 from horae.domain.errors import Unavailable
 from horae.domain.timing import Next
 from horae.projections.progress import Progress
-from horae.projections.queries import calendar_names, current_slot, list_occurrences, planned_by_others, schedules_on
+from horae.projections.queries import (
+    calendar_names,
+    current_slot,
+    list_occurrences,
+    planned_by_others,
+    schedules_on,
+)
 from horae.projections.tenancy import tenant_connection
 
 if TYPE_CHECKING:
@@ -27,7 +33,7 @@ _ON_THEIR_WAY = ("executing", "retrying")
 
 
 class ReadModelStanding:
-    """Both ports on one pool; stateless."""
+    """These ports on one pool; stateless."""
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record], progress: Progress, store: EventStore) -> None:
         self._pool, self._progress, self._store = pool, progress, store
@@ -41,7 +47,7 @@ class ReadModelStanding:
             async with tenant_connection(self._pool, tenant) as connection:
                 pointer = await current_slot(connection, tenant, schedule)
         if pointer is None or pointer.version < schedule_version:
-            raise _lagging(f"schedule {schedule} at version {schedule_version}")
+            raise lagging(f"schedule {schedule} at version {schedule_version}")
         return pointer.next
 
     async def executing(self, tenant: str, schedule: UUID, position: int) -> list[UUID]:
@@ -96,10 +102,11 @@ class ReadModelStanding:
 
     async def _reach(self, position: int, shard: int | None = None) -> None:
         if not await self._progress.wait(position, PATIENCE_S, shard):
-            raise _lagging(f"position {position}")
+            raise lagging(f"position {position}")
 
 
-def _lagging(what: str) -> Unavailable:
+def lagging(what: str) -> Unavailable:
+    """The error of one who has waited long enough for the read models."""
     return Unavailable(
         f"The read models have not come to {what} within {PATIENCE_S:g} s.", hint="Send the request again in a moment."
     )

@@ -29,6 +29,7 @@ from horae.infra.connections import api_pool
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.ids import NewIds
 from horae.infra.lag import LagWatch, cancelled
+from horae.infra.neighbours import ReadModelNeighbours
 from horae.infra.outside import outside_checks
 from horae.infra.readiness import caught_up_check, executor_check, worker_metrics
 from horae.infra.searching import open_search
@@ -77,6 +78,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             refs,
             standing,
             standing,
+            ReadModelNeighbours(pool, progress, refs),
             recipients,
             settings.default_zone,
             settings.default_retry,

@@ -67,6 +67,8 @@ class Standing:
     cancelled_at: datetime | None = None
     executed_at: datetime | None = None
     failure_reason: str | None = None
+    #: That it shares with those that it must not meet.
+    conflict_key: str | None = None
 
     def move_to(self, at: Next | None) -> None:
         """The series' next slot is `at` from now on."""
@@ -223,6 +225,7 @@ def standing_of(record: Any) -> Standing:
         cancelled_at=record["cancelled_at"],
         executed_at=record["executed_at"],
         failure_reason=record["failure_reason"],
+        conflict_key=record["conflict_key"],
     )
 
 

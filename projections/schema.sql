@@ -37,7 +37,9 @@ CREATE TABLE schedules (
     cloned_from uuid,
     created_at timestamptz NOT NULL,
     definition_position bigint NOT NULL,    -- of the event that wrote this row
-    calendar text                           -- that its series keeps to
+    calendar text,                          -- that its series keeps to
+    conflicts json,                         -- what becomes of it where it meets others; null: nobody looks
+    settled json                            -- how it stood among others when it last asked
 );
 CREATE INDEX schedules_calendar_idx ON schedules (tenant, calendar, id) WHERE calendar IS NOT NULL;
 CREATE INDEX schedules_created_idx ON schedules (tenant, created_at DESC, id DESC);
@@ -92,11 +94,14 @@ CREATE TABLE standings (
     cancelled_at timestamptz,
     executed_at timestamptz,
     failure_reason text,
-    position bigint NOT NULL                -- of the last event that touched it
+    position bigint NOT NULL,               -- of the last event that touched it
+    conflict_key text                       -- that it shares with those that it must not meet
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX standings_status_idx ON standings (tenant, status, priority, created_at DESC, id DESC);
 CREATE INDEX standings_due_idx ON standings (tenant, due_at, id) WHERE due_at IS NOT NULL;
 CREATE INDEX standings_upcoming_idx ON standings (tenant, recipient_ref, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX standings_key_idx ON standings (tenant, conflict_key, due_at)
+    WHERE due_at IS NOT NULL AND conflict_key IS NOT NULL;
 
 -- What became of every slot that was touched. Partitioned by the slot's naive local month; an id begins with its slot's
 -- milliseconds, so a look-up by id visits one partition. The projector makes the partitions as slots need them.

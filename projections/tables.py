@@ -196,6 +196,7 @@ def _standing_values(row: Standing) -> tuple[Any, ...]:
         row.executed_at,
         row.failure_reason,
         row.position,
+        row.conflict_key,
     )
 
 

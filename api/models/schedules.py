@@ -6,14 +6,13 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from horae.domain import timing as t
+from horae.domain.conflicts import ConflictPolicy, Settlement
 from horae.domain.delivery import Delivery, Priority
 from horae.domain.draft import ChannelText, CloneOverrides, Draft, Patch, PriorityNumber, RecipientId, Tags
-from horae.domain.timing import wherever
 from horae.domain.timing.values import Instant, LocalTime
-from horae.domain.timing.wherever import NoZone, Past
 
 _TIMING = {"kind": "every", "cron": "0 9 * * MON-FRI", "zone": "Europe/Berlin"}
 
@@ -78,6 +77,10 @@ TAGS = "Up to 32 words of up to 64 characters, to filter by."
 METADATA = "Anything JSON, up to 16 KiB, kept with the schedule and not sent. `type` can be filtered by."
 
 
+CONFLICTS = "What becomes of it where it meets other schedules of the recipient, or of a key. Not given: nobody looks."
+_CONFLICTS = {"strategy": "shift", "window": "PT1H"}
+
+
 class CreateSchedule(Draft):
     """A schedule as asked for."""
 
@@ -90,6 +93,7 @@ class CreateSchedule(Draft):
     expires_after: t.Duration | None = Field(default=None, description=EXPIRES, examples=["PT2H"])
     tags: Tags = Field(default=(), description=TAGS, examples=[["onboarding"]])
     metadata: dict[str, Any] = Field(default_factory=dict, description=METADATA, examples=[{"type": "digest"}])
+    conflicts: ConflictPolicy | None = Field(default=None, description=CONFLICTS, examples=[_CONFLICTS])
 
 
 class ChangeSchedule(Patch):
@@ -107,6 +111,11 @@ class ChangeSchedule(Patch):
     expires_after: t.Duration | None = Field(default=None, description=EXPIRES + " null: never.", examples=["PT2H"])
     tags: Tags | None = Field(default=None, description=TAGS, examples=[["onboarding"]])
     metadata: dict[str, Any] | None = Field(default=None, description=METADATA, examples=[{"type": "digest"}])
+    conflicts: ConflictPolicy | None = Field(
+        default=None,
+        description=CONFLICTS + " It is looked anew when this or the timing changes. null: no more.",
+        examples=[_CONFLICTS],
+    )
 
 
 class CloneSchedule(CloneOverrides):
@@ -182,6 +191,8 @@ class ScheduleShown(Shown):
     tags: tuple[str, ...] = ()
     metadata: dict[str, Any] = Field(default_factory=dict)
     cloned_from: UUID | None = None
+    conflicts: ConflictPolicy | None = Field(default=None, description="What it asked for about conflicts.")
+    settled: Settlement | None = Field(default=None, description="What was decided by that when it last asked.")
     created_at: datetime
     updated_at: datetime
     fired: int | None = Field(default=None, description="Occurrences claimed so far (not in answers to writes).")
@@ -300,7 +311,15 @@ class TimingPreview(Request):
     after: Instant | None = Field(
         default=None, description="Slots due after this instant; default: now.", examples=["2027-03-27T00:00:00Z"]
     )
-    recipient: RecipientId | None = Field(default=None, description="Whose zone `recipient` means.")
+    recipient: RecipientId | None = Field(
+        default=None, description="Whose zone `recipient` means, and among whose schedules `conflicts` looks."
+    )
+    conflicts: ConflictPolicy | None = Field(
+        default=None, description="Tell what would become of it among others; needs `recipient`.", examples=[_CONFLICTS]
+    )
+    priority: PriorityNumber = Field(
+        default=int(Priority.NORMAL), description="For `highest_priority`.", examples=[2], strict=True
+    )
 
 
 class TimingPreviewShown(PreviewShown):
@@ -311,76 +330,6 @@ class TimingPreviewShown(PreviewShown):
     description: str = Field(
         description="The timing in a sentence.", examples=["every weekday at 09:00 in Europe/Berlin"]
     )
-
-
-class BulkItemShown(Shown):
-    """The result of one item, in the order in which they came."""
-
-    index: int
-    status: int = Field(description="The status that a single request would have got.", examples=[201])
-    id: UUID | None = None
-    version: int | None = None
-    position: int | None = None
-    next_due_at: datetime | None = None
-    replayed: bool = False
-    skipped: t.Reason | None = Field(
-        default=None, description="Why nothing was created, as `if_past` or `if_no_zone` asks."
+    settled: Settlement | None = Field(
+        default=None, description="What would be decided now about `conflicts`; the slots are shown as they would be."
     )
-    error: dict[str, Any] | None = Field(default=None, description="The problem document of a refused item.")
-
-
-class BulkShown(Shown):
-    """The results of a bulk request."""
-
-    created: int
-    replayed: int
-    skipped: int = Field(default=0, description="Not wanted by their own `if_past` or `if_no_zone`.")
-    rejected: int
-    position: int | None = Field(default=None, description="Of the last item that was stored.")
-    items: list[BulkItemShown]
-
-
-class Wherever(Request):
-    """What becomes of those for whom the time has passed, and of those whose zone nobody knows."""
-
-    if_past: Past = Field(
-        default="refuse",
-        description="When the one-off's time has passed where the recipient is: `now` sends at once, `next_day` at the "
-        "same time of the next day to come, `skip` not at all; `refuse` is an error.",
-    )
-    if_no_zone: NoZone = Field(
-        default="default",
-        description='When the timing says `"zone": "recipient"` and no zone is known of them: `default` takes the '
-        "default zone, `skip` creates nothing.",
-    )
-
-    def rules(self) -> wherever.Wherever:
-        """As the domain has them."""
-        return wherever.Wherever(self.if_past, self.if_no_zone)
-
-
-class BulkSchedule(CreateSchedule, Wherever):
-    """One schedule of many."""
-
-    idempotency_key: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=255,
-        description="Makes a repeat of this item harmless wherever it stands; else the request's key and its place.",
-        examples=["order-4711-reminder"],
-    )
-
-    def draft(self) -> Draft:
-        """The schedule alone: the same under another key is the same."""
-        return Draft.model_construct(**{name: getattr(self, name) for name in Draft.model_fields})
-
-
-class Everybody(Wherever):
-    """One schedule for many recipients, each with their own: the same local time wherever they are, or one instant."""
-
-    recipients: tuple[RecipientId, ...] = Field(min_length=1, description="Each gets a schedule.")
-    schedule: dict[str, Any] = Field(description="What each gets: a schedule without `recipient`.")
-
-
-class BulkSchedules(RootModel[list[BulkSchedule] | Everybody]):
-    """Many schedules, or one for many recipients."""

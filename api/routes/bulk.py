@@ -18,11 +18,11 @@ from horae.api import openapi
 from horae.api.auth import caller_of
 from horae.api.bodies import BODY_LIMIT, BULK_LIMIT, check_storable, chunks, content_type, load_json, validate
 from horae.api.errors import Malformed, UnsupportedType, problem, request_id_of
-from horae.api.models.schedules import BulkItemShown, BulkSchedule, BulkSchedules, BulkShown, Everybody
+from horae.api.models.bulk import BulkItemShown, BulkSchedule, BulkSchedules, BulkShown, Everybody
 from horae.api.reading import services_of
 from horae.api.views import call_of, respond
+from horae.commands.bulk import CHUNK, BulkItem, BulkResult
 from horae.commands.context import Call
-from horae.commands.creation import CHUNK, BulkItem, BulkResult
 from horae.domain.errors import HoraeError, Invalid
 from horae.domain.key import Scope
 
@@ -228,4 +228,5 @@ def _shown(request: Request, results: Iterator[BulkResult]) -> Iterator[BulkItem
             position=answer.position,
             next_due_at=answer.state.next.due_at if answer.state.next else None,
             replayed=answer.replayed,
+            settled=answer.state.settled,
         )

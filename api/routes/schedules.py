@@ -82,6 +82,7 @@ class ListQuery(PageQuery):
         status=201,
         examples=CREATE_EXAMPLES,
         idempotent=True,
+        errors=(409,),
     ),
 )
 async def create_schedule(request: Request) -> Response:

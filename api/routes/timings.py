@@ -7,12 +7,17 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from horae.api import openapi
-from horae.api.auth import caller_of
+from horae.api.auth import Caller, caller_of
 from horae.api.bodies import read_model
 from horae.api.models.schedules import TimingPreview, TimingPreviewShown
 from horae.api.reading import services_of
 from horae.api.views import next_shown, respond, skipped_shown
+from horae.commands.conflicts import Asking
+from horae.domain import schedule as s
 from horae.domain import timing as t
+from horae.domain.conflicts import Settlement
+from horae.domain.draft import check_policy
+from horae.domain.errors import Invalid
 from horae.domain.key import Scope
 
 router = APIRouter(tags=["timings"])
@@ -54,11 +59,36 @@ async def preview_timing(request: Request) -> Response:
         calendar=await services.calendars.resolver.for_timing(caller.tenant, body.timing),
     )
     understood = t.normalise(body.timing, context)
+    settled = await _settled(request, caller, body, understood, context) if body.conflicts is not None else None
+    understood = s.shifted(understood, settled)
     found = t.preview(understood, body.count, context, after=body.after)
     shown = TimingPreviewShown.model_construct(
         slots=[next_shown(at) for at in found.slots],
         skipped=skipped_shown(found.skipped),
         understood=understood,
         description=t.describe(understood),
+        settled=settled,
     )
     return respond(shown)
+
+
+async def _settled(
+    request: Request, caller: Caller, body: TimingPreview, timing: t.Timing, context: t.Context
+) -> Settlement | None:
+    """What would be decided now, were a schedule of this timing created."""
+    if body.recipient is None or body.conflicts is None:
+        raise Invalid(
+            "Whose schedules it is compared with is not given.",
+            field="recipient",
+            hint="Name the recipient beside `conflicts`.",
+        )
+    check_policy(body.conflicts)
+    asking = Asking(
+        schedule=_NO_SCHEDULE,
+        policy=body.conflicts,
+        timing=timing,
+        context=context,
+        recipient=body.recipient,
+        priority=body.priority,
+    )
+    return await services_of(request).schedules.conflicts.preview(caller.tenant, asking)

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from horae.api.services import Services
+from horae.commands.bulk import BulkItem
 from horae.commands.context import Call
-from horae.commands.creation import BulkItem
 from horae.domain import timing as t
 from horae.domain.draft import Draft
 from horae.domain.ids import shard_of

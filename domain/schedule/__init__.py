@@ -1,6 +1,6 @@
 """A schedule: what a client asked for. Its stream is the whole history of asking; firing never touches it.
 
-Reading order: `events`, `state`, `commands`, `deciding`. Pure: `now` and new ids travel in the command.
+Reading order: `events`, `state`, `commands`, `deciding`, `settling`. Pure: `now` and new ids travel in the command.
 The chain of slots runs on through the occurrences' events (`occurrence`); here it starts, jumps and ends.
 """
 
@@ -18,7 +18,7 @@ from horae.domain.schedule.commands import (
     Trigger,
     Unskip,
 )
-from horae.domain.schedule.deciding import create, decide, moves, one_off_slot
+from horae.domain.schedule.deciding import create, moves, one_off_slot, renewed
 from horae.domain.schedule.events import (
     Definition,
     ScheduleCancelled,
@@ -34,7 +34,8 @@ from horae.domain.schedule.events import (
     Status,
 )
 from horae.domain.schedule.rezoning import Keep, Restore, Rezone, Rezoned, coming_again, restore, rezone
-from horae.domain.schedule.state import Schedule, evolve
+from horae.domain.schedule.settling import decide, follow_ups
+from horae.domain.schedule.state import Schedule, evolve, same_rule, shifted, unshifted
 
 __all__ = [
     "NOT_READ",
@@ -70,8 +71,13 @@ __all__ = [
     "create",
     "decide",
     "evolve",
+    "follow_ups",
     "moves",
     "one_off_slot",
+    "renewed",
     "restore",
     "rezone",
+    "same_rule",
+    "shifted",
+    "unshifted",
 ]

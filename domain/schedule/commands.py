@@ -9,6 +9,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from horae.domain import timing as t
+from horae.domain.conflicts.values import ConflictPolicy, Settlement
 from horae.domain.delivery import Delivery
 from horae.domain.personal import Personal
 
@@ -26,6 +27,9 @@ class Create:
     delivery: Delivery
     expires_after: timedelta | None = None
     cloned_from: UUID | None = None
+    conflicts: ConflictPolicy | None = None
+    #: What was decided by that policy; never `rejected`.
+    settled: Settlement | None = None
     request_digest: str | None = None
     #: Why the timing is another than the one that was sent; told with the plan of its first slot.
     why: t.Reason | None = None
@@ -51,13 +55,18 @@ NOT_READ = Current(next=None)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """Change what is given and keep the rest. `changes` may hold: timing, priority, delivery, expires_after,
-    channel, content, metadata, tags (already validated values). For a series whose timing stays, `current` is not read.
+    conflicts, channel, content, metadata, tags (already validated values). For a series whose timing stays, `current`
+    is not read.
     """
 
     changes: Mapping[str, Any]
     context: t.Context
     current: Current
     if_match: int | None = None
+    #: What was decided anew by its policy on conflicts; then `current` is read.
+    settled: Settlement | None = None
+    #: The schedule that is merged into this one.
+    for_schedule: UUID | None = None
     request_digest: str | None = None
 
 
@@ -83,6 +92,8 @@ class Resume:
 class Cancel:
     if_match: int | None = None
     reason: str | None = None
+    #: It gives way to this schedule, or is merged into it.
+    for_schedule: UUID | None = None
     request_digest: str | None = None
 
 
@@ -99,6 +110,8 @@ class Skip:
     slot: t.Slot
     context: t.Context
     current: Current
+    #: It gives way to a slot of this schedule.
+    for_schedule: UUID | None = None
     request_digest: str | None = None
 
 

@@ -10,7 +10,18 @@ from horae.domain import timing as t
 from horae.domain.errors import AlreadyClaimed, Conflict, Invalid, VersionMismatch
 from horae.domain.ids import occurrence_id, trigger_occurrence_id
 from horae.domain.personal import Personal
-from horae.domain.schedule.commands import Cancel, Change, Command, Create, Pause, Replan, Resume, Skip, Trigger, Unskip
+from horae.domain.schedule.commands import (
+    Cancel,
+    Change,
+    Command,
+    Create,
+    Pause,
+    Replan,
+    Resume,
+    Skip,
+    Trigger,
+    Unskip,
+)
 from horae.domain.schedule.events import (
     Definition,
     ScheduleCancelled,
@@ -25,12 +36,12 @@ from horae.domain.schedule.events import (
     SlotUnskipped,
     Status,
 )
-from horae.domain.schedule.state import Schedule, same_rule
+from horae.domain.schedule.state import Schedule, same_rule, shifted
 
 
 def create(command: Create) -> ScheduleCreated:
     """The first event of a schedule. Raises `Invalid` if its timing has no slot at all."""
-    timing = t.normalise(command.timing, command.context)
+    timing = shifted(t.normalise(command.timing, command.context), command.settled)
     first = t.first(timing, command.context)
     if first is None:
         raise Invalid(
@@ -50,9 +61,11 @@ def create(command: Create) -> ScheduleCreated:
             priority=command.priority,
             delivery=command.delivery,
             expires_after=command.expires_after,
+            conflicts=command.conflicts,
         ),
         next=first,
         cloned_from=command.cloned_from,
+        settled=command.settled,
         request_digest=command.request_digest,
     )
 
@@ -73,7 +86,11 @@ def decide(command: Command, state: Schedule) -> list[ScheduleEvent]:
             _check_version(command.if_match, state)
             if state.status is Status.CANCELLED:
                 return []
-            return [ScheduleCancelled(reason=command.reason, request_digest=command.request_digest)]
+            return [
+                ScheduleCancelled(
+                    reason=command.reason, for_schedule=command.for_schedule, request_digest=command.request_digest
+                )
+            ]
         case Trigger():
             return _trigger(command, state)
         case Skip():
@@ -121,12 +138,17 @@ def _change(command: Change, state: Schedule) -> list[ScheduleEvent]:
             raise Conflict(
                 "The series has ended.", field="status", value="completed", hint="Clone it with a new timing."
             )
-        timing = _renewed(new_timing, state, command.context)
+        timing = renewed(new_timing, state, command.context)
         definition = definition.model_copy(update={"timing": timing})
         exceptions = state.exceptions if same_rule(timing, state.timing) else frozenset()
         next_ = t.first(timing, replace(command.context, exceptions=exceptions))
         if next_ is None:
             raise Invalid("The new timing has no slot from now on.", field="timing", hint="Choose a later end.")
+    moved = shifted(definition.timing, command.settled) if command.settled is not None else definition.timing
+    if moved != definition.timing:
+        definition = definition.model_copy(update={"timing": moved})
+        exceptions = state.exceptions if same_rule(moved, state.timing) else frozenset()
+        next_ = t.first(moved, replace(command.context, exceptions=exceptions))
     changed = tuple(
         sorted(
             [k for k in Personal.model_fields if getattr(personal, k) != getattr(state.personal, k)]
@@ -143,6 +165,8 @@ def _change(command: Change, state: Schedule) -> list[ScheduleEvent]:
             next_unchanged=next_ is None,
             next=next_ if state.status is Status.ACTIVE else None,
             replaced=command.current.next.slot if next_ is not None and command.current.next else None,
+            settled=command.settled or (state.settled if next_ is None else None),
+            for_schedule=command.for_schedule,
             request_digest=command.request_digest,
         )
     ]
@@ -153,15 +177,18 @@ def moves(new: t.Timing, state: Schedule, context: t.Context) -> bool:
 
     Raises `Invalid` for a timing that makes no sense.
     """
-    return new != state.timing and _renewed(new, state, context) != state.timing
+    return new != state.timing and renewed(new, state, context) != state.timing
 
 
-def _renewed(new: t.Timing, state: Schedule, context: t.Context) -> t.Timing:
+def renewed(new: t.Timing, state: Schedule, context: t.Context) -> t.Timing:
     """The timing `new`, normalised; while its rule stays, it counts from where the series began."""
     timing = t.normalise(new, context)
-    if isinstance(timing, t.Every) and isinstance(state.timing, t.Every) and same_rule(timing, state.timing):
-        return timing.model_copy(update={"anchor": state.timing.anchor})
-    return timing
+    if not same_rule(timing, state.timing):
+        return timing
+    kept: dict[str, object] = {"shifted_by": state.timing.shifted_by}
+    if isinstance(state.timing, t.Every):
+        kept["anchor"] = state.timing.anchor
+    return timing.model_copy(update=kept)
 
 
 def one_off_slot(state: Schedule, context: t.Context) -> t.Next:
@@ -247,6 +274,7 @@ def _skip(command: Skip, state: Schedule) -> list[ScheduleEvent]:
             due_at=planned.due_at,
             next_unchanged=not is_current,
             next=t.following(state.timing, planned, context) if is_current else None,
+            for_schedule=command.for_schedule,
             request_digest=command.request_digest,
         )
     ]

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from uuid import UUID
 
 from horae.domain import timing as t
+from horae.domain.conflicts.values import ConflictPolicy, Settlement
 from horae.domain.delivery import Delivery
 from horae.domain.envelope import Event, Value
 from horae.domain.personal import Personal
@@ -29,6 +30,8 @@ class Definition(Value):
     delivery: Delivery
     #: An occurrence that could not be claimed within this time after its due instant ends `expired`.
     expires_after: t.Duration | None = None
+    #: What is to become of it where it meets other schedules; None: nobody looks.
+    conflicts: ConflictPolicy | None = None
 
 
 class ScheduleCreated(Event):
@@ -40,6 +43,8 @@ class ScheduleCreated(Event):
     definition: Definition
     next: t.Next
     cloned_from: UUID | None = None
+    #: How it stood among others, where it asked; what follows from it for itself are the next events.
+    settled: Settlement | None = None
     #: Of the request body under its Idempotency-Key, to tell a repeat from another request.
     request_digest: str | None = None
 
@@ -56,6 +61,10 @@ class ScheduleChanged(Event):
     next: t.Next | None = None
     #: The unclaimed slot that the new timing replaces.
     replaced: t.Slot | None = None
+    #: How it stands among others: as decided now, or before if nothing was decided anew.
+    settled: Settlement | None = None
+    #: Another schedule was merged into it, and this is why.
+    for_schedule: UUID | None = None
     request_digest: str | None = None
 
 
@@ -81,6 +90,8 @@ class ScheduleCancelled(Event):
 
     name: ClassVar[str] = "schedule.cancelled.v1"
     reason: str | None = None
+    #: It gave way to this one, or was merged into it.
+    for_schedule: UUID | None = None
     request_digest: str | None = None
 
 
@@ -93,6 +104,8 @@ class SlotSkipped(Event):
     due_at: datetime
     next_unchanged: bool
     next: t.Next | None = None
+    #: It gave way to a slot of this schedule.
+    for_schedule: UUID | None = None
     request_digest: str | None = None
 
 

@@ -9,6 +9,7 @@ from typing import assert_never
 from uuid import UUID
 
 from horae.domain import timing as t
+from horae.domain.conflicts.values import Settlement
 from horae.domain.personal import Personal
 from horae.domain.schedule.events import (
     Definition,
@@ -44,6 +45,8 @@ class Schedule:
     request_digest: str | None = None
     #: The schedule that this one was copied from.
     cloned_from: UUID | None = None
+    #: How it stood among others when it last asked.
+    settled: Settlement | None = None
 
     @property
     def timing(self) -> t.Timing:
@@ -81,6 +84,7 @@ def evolve(state: Schedule | None, schedule: UUID, event: ScheduleEvent) -> Sche
             next=event.next,
             request_digest=event.request_digest,
             cloned_from=event.cloned_from,
+            settled=event.settled,
         )
     if state is None:
         raise ValueError(f"the stream of schedule {schedule} does not begin with its creation")
@@ -95,6 +99,7 @@ def evolve(state: Schedule | None, schedule: UUID, event: ScheduleEvent) -> Sche
                 definition=event.definition,
                 next=state.next if event.next_unchanged else event.next,
                 exceptions=state.exceptions if same else frozenset(),
+                settled=event.settled,
             )
         case SchedulePaused():
             return replace(state, status=Status.PAUSED)
@@ -122,5 +127,16 @@ _RULE = ("cron", "rrule", "interval", "business_day", "calendar", "zone", "start
 def same_rule(one: t.Timing, other: t.Timing) -> bool:
     """Do both name the same slots, as far as they reach (ends, jitter and what becomes of missed ones may differ)?"""
     if not isinstance(one, t.Every) or not isinstance(other, t.Every):
-        return one == other
+        return unshifted(one) == unshifted(other)
     return all(getattr(one, name) == getattr(other, name) for name in _RULE)
+
+
+def unshifted(timing: t.Timing) -> t.Timing:
+    """The timing as it is without regard to other schedules."""
+    return timing if timing.shifted_by is None else timing.model_copy(update={"shifted_by": None})
+
+
+def shifted(timing: t.Timing, settled: Settlement | None) -> t.Timing:
+    """The timing as it is by what was decided among others: on time, or later by as much."""
+    by = settled.shifted_by if settled is not None else None
+    return timing if timing.shifted_by == by else timing.model_copy(update={"shifted_by": by})

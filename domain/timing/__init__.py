@@ -13,6 +13,7 @@ from horae.domain.timing.durations import CalendarDuration, Duration, Span, form
 from horae.domain.timing.planning import (
     after,
     anew,
+    coming,
     find,
     first,
     following,
@@ -66,6 +67,7 @@ __all__ = [
     "Timing",
     "after",
     "anew",
+    "coming",
     "describe",
     "find",
     "first",

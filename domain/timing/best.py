@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field
 from horae.domain.errors import Invalid
 from horae.domain.timing.durations import Duration
 from horae.domain.timing.opendays import ClockTime, Hours
-from horae.domain.timing.written import ZONE_DESCRIPTION, LocalTime, Value, Zone
+from horae.domain.timing.written import ZONE_DESCRIPTION, LocalTime, ShiftedBy, Value, Zone
 
 Level = Literal["recipient", "segment", "everybody", "default", "override"]
 MAX_WINDOW = timedelta(days=7)
@@ -76,6 +76,7 @@ class Best(Value):
         description="The time of day where too little is known; default: the installation's.",
         examples=["09:00"],
     )
+    shifted_by: ShiftedBy = None
 
 
 def check_best(timing: Best) -> None:

@@ -44,6 +44,7 @@ from dataclasses import replace
 __all__ = [
     "after",
     "anew",
+    "coming",
     "find",
     "first",
     "following",
@@ -72,11 +73,12 @@ def zone_of(timing: Timing, ctx: Context) -> tuple[str, ZoneSource]:
 def normalise(timing: Timing, ctx: Context) -> Timing:
     """Judge a client's timing against the present and fill in what it came to.
 
-    Fills `resolved`, `understood` and `anchor` (whatever the client sent there), the zone of a wall-clock time, and the
-    gap and overlap policies of a rule that has them. Past instants, horizons beyond five years, unknown zones,
-    contradictory fields, rules that never match and series without a slot left raise `errors.Invalid`.
+    Fills `resolved`, `understood` and `anchor` (whatever the client sent there, as in `shifted_by`), the zone of a
+    wall-clock time, and the gap and overlap policies of a rule that has them. Past instants, horizons beyond five
+    years, unknown zones, contradictory fields, rules that never match and series without a slot left raise
+    `errors.Invalid`.
     """
-    settled = _settle(timing, ctx)
+    settled = _settle(timing if timing.shifted_by is None else timing.model_copy(update={"shifted_by": None}), ctx)
     now = moments.utc(ctx.now)
     if isinstance(settled, Every):
         if settled.starts_at is not None:
@@ -156,7 +158,8 @@ def anew(timing: Timing, current: Next, ctx: Context) -> Next | None:
         # The zone has put it before the moment of acceptance; what was promised stays a slot all the same.
         return _plan(timing, Found(current.slot.local, current.slot.fold, own), current.number, ctx, zone, source)
     # Calendars turn the order of slots round, but only within the day on which these go out.
-    behind = min(own - timedelta(days=2), moments.utc(ctx.now) - (timing.jitter or _NO_TIME))
+    lifted = (timing.jitter or _NO_TIME) + (timing.shifted_by or _NO_TIME)
+    behind = min(own - timedelta(days=2), moments.utc(ctx.now) - lifted)
     for found, number in _walk(series, behind):
         if _is_exception(found, ctx):
             continue
@@ -164,6 +167,14 @@ def anew(timing: Timing, current: Next, ctx: Context) -> Next | None:
         if planned.due_at > ctx.now or found.local >= current.slot.local:
             return planned
     return None
+
+
+def coming(timing: Timing, instant: datetime, ctx: Context) -> Iterator[Next]:
+    """The slots of a normalised timing that are due after `instant` (aware), in order, as far as they are taken."""
+    if isinstance(timing, Every):
+        yield from _coming(timing, instant, ctx)
+    elif (once := _once(timing, ctx)) is not None and once.due_at > instant:
+        yield once
 
 
 def find(timing: Timing, slot: Slot, ctx: Context) -> Next | None:
@@ -306,7 +317,8 @@ def _coming(timing: Every, instant: datetime, ctx: Context) -> Iterator[Next]:
     zone, source = zone_of(timing, ctx)
     series = series_on(timing, zone, ctx.calendar or BUILT_IN)
     begun = False
-    for found, number in _walk(series, moments.utc(instant) - (timing.jitter or _NO_TIME)):
+    lifted = (timing.jitter or _NO_TIME) + (timing.shifted_by or _NO_TIME)
+    for found, number in _walk(series, moments.utc(instant) - lifted):
         if _is_exception(found, ctx):
             continue
         planned = _plan(timing, found, number, ctx, zone, source)
@@ -340,7 +352,7 @@ def _plan(timing: Timing, found: Found, number: int | None, ctx: Context, zone: 
         reasons=reasons_for(timing, found, zone, source, jitter, choice),
         choice=choice,
     )
-    due_at = found.due.replace(tzinfo=UTC) + jitter
+    due_at = found.due.replace(tzinfo=UTC) + jitter + (timing.shifted_by or _NO_TIME)
     return Next(slot=Slot(local=found.local, fold=found.fold), number=number, due_at=due_at, plan=plan)
 
 
@@ -355,7 +367,7 @@ def _passed_over(timing: Every, base: datetime, slots: list[Next], count: int, c
     """What lies between `base` and the last slot shown but is not sent: client's exceptions, and gaps."""
     zone, _ = zone_of(timing, ctx)
     series = series_on(timing, zone, ctx.calendar or BUILT_IN)
-    start = max(moments.utc(base), series.begin)
+    start = max(moments.utc(base) - (timing.shifted_by or _NO_TIME), series.begin)
     ended = len(slots) < count
     end = series.end if ended and series.end is not None else None
     if end is None and slots:

@@ -27,6 +27,7 @@ def reasons_for(
         and named == zone
         and found.branch == "normal"
         and not jitter
+        and not timing.shifted_by
         and found.merged is None
         and not isinstance(found, Moved)
         and timing.kind != "phrase"
@@ -52,6 +53,9 @@ def reasons_for(
         reasons.append(Reason(code="merged", text=text))
     if isinstance(found, Moved) and found.why is not None:
         reasons.append(found.why)
+    if timing.shifted_by:
+        text = f"Moved on by {format_duration(timing.shifted_by)}, so as not to meet other schedules."
+        reasons.append(Reason(code="conflict_shifted", text=text))
     if jitter:
         text = f"Spread by {format_duration(jitter)}, fixed by the occurrence's id."
         reasons.append(Reason(code="jitter", text=text))

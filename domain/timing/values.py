@@ -19,10 +19,12 @@ from horae.domain.timing.opendays import BusinessDay, Calendar, OnCalendar
 from horae.domain.timing.written import (
     FIRST_YEAR,
     LAST_YEAR,
+    RESOLVED,
     ZONE_DESCRIPTION,
     Instant,
     LocalBound,
     LocalTime,
+    ShiftedBy,
     Text,
     Value,
     Zone,
@@ -112,14 +114,12 @@ class Resolved(Value):
     zone_source: ZoneSource
 
 
-_RESOLVED = "Set by the service when it accepts the timing; ignored in requests."
-
-
 class Now(Value):
     """Release at once."""
 
     kind: Literal["now"] = "now"
-    resolved: Resolved | None = Field(default=None, description=_RESOLVED)
+    resolved: Resolved | None = Field(default=None, description=RESOLVED)
+    shifted_by: ShiftedBy = None
 
 
 class At(Value):
@@ -140,6 +140,7 @@ class At(Value):
     zone: Zone | None = Field(
         default=None, description=ZONE_DESCRIPTION + " Only with `local`.", examples=["recipient", "Europe/Berlin"]
     )
+    shifted_by: ShiftedBy = None
 
 
 class In(Value):
@@ -152,7 +153,8 @@ class In(Value):
         examples=["PT30M", "P1D"],
     )
     zone: Zone = Field(default="recipient", description=ZONE_DESCRIPTION, examples=["recipient"])
-    resolved: Resolved | None = Field(default=None, description=_RESOLVED)
+    resolved: Resolved | None = Field(default=None, description=RESOLVED)
+    shifted_by: ShiftedBy = None
 
 
 class Phrase(Value):
@@ -173,7 +175,8 @@ class Phrase(Value):
         description="Language of the words. Default: the recipient's, else English.",
         examples=["en", "de", "en-GB"],
     )
-    understood: Resolved | None = Field(default=None, description=_RESOLVED)
+    understood: Resolved | None = Field(default=None, description=RESOLVED)
+    shifted_by: ShiftedBy = None
 
 
 class Interval(Value):
@@ -263,8 +266,9 @@ class Every(Value):
         examples=["PT5M"],
     )
     anchor: Resolved | None = Field(
-        default=None, description="The moment of acceptance, when there is no `starts_at`. " + _RESOLVED
+        default=None, description="The moment of acceptance, when there is no `starts_at`. " + RESOLVED
     )
+    shifted_by: ShiftedBy = None
 
 
 Timing = Annotated[Now | At | In | Phrase | Every | Best, Field(discriminator="kind")]

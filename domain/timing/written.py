@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
+from horae.domain.timing.durations import Duration
+
 FIRST_YEAR = 1970
 LAST_YEAR = 2199
 
@@ -121,3 +123,11 @@ ZONE_DESCRIPTION = (
     'IANA zone name, or "recipient": the zone the recipient prefers, else the tenant\'s default. '
     "Zone rules come from the IANA database whose version each plan names."
 )
+
+RESOLVED = "Set by the service when it accepts the timing; ignored in requests."
+
+ShiftedBy = Annotated[
+    Duration | None,
+    Field(description="By how much it goes out after its slots, so as not to meet other schedules. " + RESOLVED),
+]
+"""What is added to each instant of a timing, as was decided among other schedules."""

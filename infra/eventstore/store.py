@@ -137,6 +137,10 @@ class PostgresEventStore:
         """See `commands.ports.EventReader.after`; every tenant's events, for the owner's role."""
         return await self._all.after(position, limit)
 
+    async def version(self, stream: UUID) -> int:
+        """See `commands.ports.EventReader.version`; every tenant's streams, for the owner's role."""
+        return await self._all.version(stream)
+
     async def shard_events(self, shards: Collection[int], after: int, upto: int, limit: int = 500) -> list[Recorded]:
         """At most `limit` events of these shards later than `after`, up to `upto`, by ascending position.
 
@@ -211,6 +215,10 @@ class _Reader:
     async def after(self, position: int, limit: int = 500) -> list[Recorded]:
         query = "SELECT * FROM log.after($1, $2, $3)"
         return list(_decode(await self._reads.fetch(query, self._tenant, position, limit)))
+
+    async def version(self, stream: UUID) -> int:
+        (row,) = await self._reads.fetch("SELECT log.version($1, $2)", self._tenant, stream)
+        return int(row[0])
 
 
 class _Reads:

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from horae.domain.audit import SlotSilent
+from horae.domain.conflicts import LaneTaken
 from horae.domain.envelope import Event, Recorded
 from horae.domain.request import RequestAnswered
 from horae.domain.undecodable import Undecodable
@@ -20,7 +21,7 @@ from horae.projections.fold.batch import Rows, Unapplicable
 __all__ = ["Fold", "Unapplicable", "family"]
 
 #: Told to subscribers and kept in the log; no row depends on them.
-_WITHOUT_ROWS = frozenset({SlotSilent, RequestAnswered, *ZONE_DATA_EVENTS})
+_WITHOUT_ROWS = frozenset({SlotSilent, RequestAnswered, LaneTaken, *ZONE_DATA_EVENTS})
 _HANDLERS: dict[type[Event], Any] = {
     **schedules.HANDLERS,
     **occurrences.HANDLERS,

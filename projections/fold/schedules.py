@@ -23,6 +23,7 @@ def _definition(fold: Rows, standing: Standing, body: schedule.ScheduleCreated |
     cloned_from = body.cloned_from if isinstance(body, schedule.ScheduleCreated) else prior and prior[14]
     standing.recurring = isinstance(timing, Every)
     standing.priority = definition.priority
+    standing.conflict_key = definition.conflicts.key if definition.conflicts is not None else None
     fold.schedules[standing.id] = (
         standing.id,
         standing.tenant,
@@ -42,6 +43,8 @@ def _definition(fold: Rows, standing: Standing, body: schedule.ScheduleCreated |
         standing.created_at,
         standing.position,
         calendar_id(timing),
+        None if definition.conflicts is None else definition.conflicts.model_dump_json(),
+        None if body.settled is None else body.settled.model_dump_json(exclude_none=True),
     )
     fold.words[standing.id] = schedule_texts(
         personal.recipient, personal.channel, personal.tags, personal.content, personal.metadata

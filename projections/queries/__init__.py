@@ -43,6 +43,7 @@ from horae.projections.queries.schedules import (
     current_slot,
     get_schedule,
     list_schedules,
+    neighbours,
     planned_by_others,
     tenants,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "list_occurrences",
     "list_schedules",
     "model_of",
+    "neighbours",
     "next_window",
     "open_claims",
     "open_owners",

@@ -43,6 +43,9 @@ class ScheduleRow:
     expires_after: timedelta | None
     tags: tuple[str, ...]
     cloned_from: UUID | None
+    #: JSON texts: what it asked for about conflicts, and what was decided.
+    conflicts: str | None
+    settled: str | None
     created_at: datetime
     #: When a client last changed it.
     updated_at: datetime
@@ -187,6 +190,25 @@ async def tenants(conn: Connection) -> list[str]:
     return [record["tenant"] for record in await conn.fetch(_SQL["tenants"])]
 
 
+async def neighbours(
+    conn: Connection,
+    tenant: str,
+    *,
+    recipient_ref: str,
+    key: str | None,
+    since: datetime,
+    until: datetime,
+    limit: int,
+) -> list[tuple[UUID, datetime]]:
+    """Ids and next due instants of schedules of the recipient, or of those under the key, by due instant and id.
+
+    One-offs that are due between the two instants (excluded), series that go on before `until`.
+    """
+    name, whose = ("neighbours_of_recipient", recipient_ref) if key is None else ("neighbours_under_key", key)
+    records = await conn.fetch(_SQL[name], tenant, whose, since, until, limit)
+    return [(record["id"], record["due_at"]) for record in records]
+
+
 def _next(record: Any) -> Next | None:
     if record["slot"] is None:
         return None
@@ -219,6 +241,8 @@ def _schedule(record: Any) -> ScheduleRow:
         expires_after=None if expires_after_s is None else timedelta(seconds=expires_after_s),
         tags=tuple(record["tags"]),
         cloned_from=record["cloned_from"],
+        conflicts=record["conflicts"],
+        settled=record["settled"],
         created_at=record["created_at"],
         updated_at=record["updated_at"],
         next=_next(record),

@@ -57,7 +57,8 @@ ON CONFLICT (id) DO UPDATE SET
     channel = excluded.channel, priority = excluded.priority, kind = excluded.kind, type = excluded.type,
     tags = excluded.tags, timing = excluded.timing, delivery = excluded.delivery,
     expires_after_s = excluded.expires_after_s, content = excluded.content, metadata = excluded.metadata,
-    definition_position = excluded.definition_position, calendar = excluded.calendar;
+    definition_position = excluded.definition_position, calendar = excluded.calendar,
+    conflicts = excluded.conflicts, settled = excluded.settled;
 
 -- name: write_words
 -- What schedules are found by; each text is a tsvector as `search.words` makes it.
@@ -83,7 +84,7 @@ ON CONFLICT (id) DO UPDATE SET
     due_at = excluded.due_at, plan = excluded.plan, zone = excluded.zone, recipient_zone = excluded.recipient_zone,
     skipped = excluded.skipped, open = excluded.open, one_off = excluded.one_off, one_off_id = excluded.one_off_id,
     fired = excluded.fired, missed = excluded.missed, updated_at = excluded.updated_at, cancelled_at = excluded.cancelled_at, executed_at = excluded.executed_at,
-    failure_reason = excluded.failure_reason, position = excluded.position;
+    failure_reason = excluded.failure_reason, position = excluded.position, conflict_key = excluded.conflict_key;
 
 -- name: write_occurrences
 -- What became of slots.

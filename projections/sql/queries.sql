@@ -116,6 +116,18 @@ SELECT s.id FROM schedules AS s JOIN standings AS n ON n.id = s.id
 WHERE s.tenant = $1 AND s.calendar = ANY ($2::text[]) AND n.phase <> 'cancelled'
 ORDER BY s.id;
 
+-- name: neighbours_of_recipient
+-- Schedules of a recipient that go out at about a time: one-offs between two instants, series that go on before the end.
+SELECT n.id, n.due_at FROM standings AS n
+WHERE n.tenant = $1 AND n.recipient_ref = $2 AND n.due_at < $4 AND (n.recurring OR n.due_at > $3)
+ORDER BY n.due_at, n.id LIMIT $5;
+
+-- name: neighbours_under_key
+-- The same of those that name one key, whoever gets them.
+SELECT n.id, n.due_at FROM standings AS n
+WHERE n.tenant = $1 AND n.conflict_key = $2 AND n.due_at < $4 AND (n.recurring OR n.due_at > $3)
+ORDER BY n.due_at, n.id LIMIT $5;
+
 -- name: list_keys
 -- A page of a tenant's keys.
 SELECT id, tenant, sha256, prefix, label, scope, created_at, expires_at, revoked_at, rotated_from, successor, version,

@@ -29,6 +29,7 @@ from horae.domain.delivery import Failure
 from horae.domain.key import Scope
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.ids import NewIds
+from horae.infra.neighbours import ReadModelNeighbours
 from horae.infra.secrets import Refs
 from horae.infra.sendtimes import PostgresSendTimes
 from horae.infra.standing import ReadModelStanding
@@ -161,8 +162,9 @@ async def make_world(
         clock, real_clock, ids, refs = SettableClock(), SettableClock(), NewIds(), Refs(b"k" * 32)
         send_times = PostgresSendTimes(pool)
         recipients, standing = Recipients(store, clock, ids, refs), ReadModelStanding(pool, progress, store)
+        near = ReadModelNeighbours(pool, progress, refs)
         built = Services(
-            schedules=Schedules(store, clock, ids, refs, standing, standing, recipients, send_times=send_times),
+            schedules=Schedules(store, clock, ids, refs, standing, standing, near, recipients, send_times=send_times),
             engagements=Engagements(store, clock, ids, refs, recipients),
             send_times=send_times,
             models=Models(store, clock, ids, send_times),

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from horae.commands.context import Call
 from horae.commands.keys import Keys
-from horae.commands.ports import EventStore
+from horae.commands.ports import EventStore, Neighbour
 from horae.commands.recipients import Recipients
 from horae.commands.schedules import Schedules
 from horae.domain import occurrence as o
@@ -63,6 +63,8 @@ class ReadModel:
 
     pointers: dict[UUID, t.Next | None] = field(default_factory=dict)
     claimed: list[UUID] = field(default_factory=list)
+    #: Who goes out at about the same time.
+    near: list[Neighbour] = field(default_factory=list)
     away: bool = False
 
     async def current(self, tenant: str, schedule: UUID, schedule_version: int) -> t.Next | None:
@@ -74,6 +76,11 @@ class ReadModel:
         if self.away:
             raise Unavailable("the read model is behind")
         return list(self.claimed)
+
+    async def around(self, tenant: str, recipient: str, key: str | None, **_: object) -> list[Neighbour]:
+        if self.away:
+            raise Unavailable("the read model is behind")
+        return list(self.near)
 
 
 @dataclass
@@ -97,6 +104,7 @@ class Stage:
             self.clock,
             self.ids,
             PlainRefs(),
+            self.model,
             self.model,
             self.model,
             self.recipients,

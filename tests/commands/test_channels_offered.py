@@ -2,7 +2,7 @@
 
 import pytest
 
-from horae.commands.creation import BulkItem
+from horae.commands.bulk import BulkItem
 from horae.domain.channel import Offered
 from horae.domain.draft import CloneOverrides, Patch
 from horae.domain.errors import Invalid

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from horae.commands.bulk import BulkItem
 from horae.commands.context import digest_of
-from horae.commands.creation import BulkItem
 from horae.domain import schedule as s
 from horae.domain import timing as t
 from horae.domain.draft import CloneOverrides
@@ -211,7 +211,7 @@ async def test_equal_keys_in_one_bulk_request_are_one_schedule() -> None:
 async def test_long_lists_go_in_chunks_and_a_full_queue_is_told_per_item(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was stored before the queue was full stays stored, and the results say which."""
     stage = Stage()
-    monkeypatch.setattr("horae.commands.creation.CHUNK", 3)
+    monkeypatch.setattr("horae.commands.bulk.CHUNK", 3)
     append, calls = stage.store.append, iter(range(9))
 
     async def full_at_the_second(*args: object, **more: object) -> int:

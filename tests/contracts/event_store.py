@@ -199,6 +199,15 @@ class EventStoreContract:
         assert await reader.load(theirs) == []
         assert set(await reader.load_many([ours, theirs])) == {ours}
         assert [event.position for event in await reader.after(0)] == [2]
+        assert (await reader.version(ours), await reader.version(theirs)) == (1, 0)
+
+    async def test_the_head_of_a_stream(self, store: EventStore) -> None:
+        """As many events as were appended to it; 0 for a stream that nobody has begun."""
+        stream = uuid4()
+        assert await store.version(stream) == 0
+        await store.append(events_of(stream, [1, 2]))
+        await store.append(events_of(stream, [3]))
+        assert await store.version(stream) == 3
 
     async def test_the_log_in_pages(self, store: EventStore) -> None:
         """Reading on from the last position seen gives every event once."""

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from horae.domain import audit as a
 from horae.domain import calendar as c
+from horae.domain import conflicts as x
 from horae.domain import engagement as e
 from horae.domain import feed as f
 from horae.domain import key as k
@@ -251,6 +252,7 @@ SAMPLES: tuple[Event, ...] = (
     z.ZoneDataReported(change=OTHER, checked=17, zones={"Africa/Casablanca": 1, "America/Vancouver": 1}),
     z.SlotsRestored(change=OTHER, restored=(STREAM,), left={OTHER: "it is paused"}),
     z.ZoneDataUndone(change=OTHER, restored=1, left=1),
+    x.LaneTaken(schedule_id=STREAM, strategy="shift", action="shifted"),
 )
 
 _RESOLVED = t.Resolved(local=SLOT.local, fold=1, zone="Europe/Berlin", zone_source="recipient")
@@ -284,6 +286,43 @@ VARIANTS["schedule.replanned.v1"] = s.ScheduleReplanned(cause="calendar", detail
 VARIANTS["schedule.replanned.v1+zone"] = s.ScheduleReplanned(
     cause="zone", detail="zone data 2025c to 2026c", before=NEXT, next=NEXT, change=OTHER
 )
+SETTLED = x.Settlement(
+    strategy="highest_priority",
+    action="partly_given_way",
+    window=timedelta(hours=1),
+    position=4711,
+    checked_until=AT,
+    others=1,
+    against=(x.Against(schedule=OTHER, slot=SLOT, due_at=AT, other_slot=SLOT, other_due_at=AT, priority=2),),
+    shifted_by=timedelta(minutes=30),
+    into=OTHER,
+    skipped=(SLOT,),
+    given_up=(x.GivenUp(schedule=OTHER, slot=SLOT),),
+    why="every field is filled here",
+)
+_ASKING = DEFINITION.model_copy(
+    update={
+        "conflicts": x.ConflictPolicy(strategy="shift", window=timedelta(hours=2), key="room-12"),
+        "timing": t.At(at=AT, shifted_by=timedelta(minutes=30)),
+    }
+)
+VARIANTS |= {
+    "schedule.created.v1+settled": s.ScheduleCreated(
+        recipient_ref="r_17", personal=PERSONAL, definition=_ASKING, next=NEXT, settled=SETTLED
+    ),
+    "schedule.changed.v1+settled": s.ScheduleChanged(
+        personal=PERSONAL,
+        definition=_ASKING,
+        changed=("content",),
+        next_unchanged=True,
+        settled=SETTLED,
+        for_schedule=OTHER,
+    ),
+    "schedule.cancelled.v1+settled": s.ScheduleCancelled(reason="Merged.", for_schedule=OTHER),
+    "schedule.slot_skipped.v1+settled": s.SlotSkipped(
+        slot=SLOT, occurrence=OTHER, due_at=AT, next_unchanged=True, for_schedule=OTHER
+    ),
+}
 GOLDENS: dict[str, Event] = {body.name: body for body in SAMPLES} | VARIANTS
 
 

@@ -83,6 +83,9 @@ class InMemoryEventStore:
     async def after(self, position: int, limit: int = 500) -> list[Recorded]:
         return await _Reader(self).after(position, limit)
 
+    async def version(self, stream: UUID) -> int:
+        return await _Reader(self).version(stream)
+
     async def shard_events(self, shards: Collection[int], after: int, upto: int, limit: int = 500) -> list[Recorded]:
         found = [event for event in self.log[after:] if event.position <= upto and event.meta.shard in shards]
         return found[:limit]
@@ -149,3 +152,6 @@ class _Reader:
 
     async def after(self, position: int, limit: int = 500) -> list[Recorded]:
         return self._ours(self._store.log[position:])[:limit]
+
+    async def version(self, stream: UUID) -> int:
+        return len(self._ours(self._store.streams.get(stream, [])))

@@ -19,6 +19,7 @@ import asyncpg
 
 from horae.commands.context import Answer, Call, digest_of
 from horae.commands.occurrences import Occurrences
+from horae.commands.ports import Neighbour
 from horae.commands.recipients import Recipients
 from horae.commands.schedules import Schedules
 from horae.domain import timing as t
@@ -71,6 +72,38 @@ class Standing:
             await asyncio.sleep(0.5)
         raise Unavailable("the read models lag")
 
+    async def around(
+        self,
+        tenant: str,
+        recipient: str,
+        key: str | None,
+        *,
+        since: datetime,
+        until: datetime,
+        position: int,
+        limit: int,
+    ) -> list[Neighbour]:
+        """See `Neighbours.around`."""
+        for _ in range(6):
+            async with self._rows.acquire() as connection:
+                if await applied_position(connection) >= position:
+                    found = [
+                        Neighbour(row["id"], row["due_at"])
+                        for row in connection.table("standings").values()
+                        if row["tenant"] == tenant
+                        and (
+                            row["recipient_ref"] == f"{tenant}/{recipient}"
+                            if key is None
+                            else row["conflict_key"] == key
+                        )
+                        and row["due_at"] is not None
+                        and row["due_at"] < until
+                        and (row["recurring"] or row["due_at"] > since)
+                    ]
+                    return sorted(found, key=lambda each: (each.due_at, each.schedule))[:limit]
+            await asyncio.sleep(0.5)
+        raise Unavailable("the read models lag")
+
 
 @dataclass(frozen=True)
 class Services:
@@ -97,7 +130,7 @@ class Front:
         store, rows = LineToStore(house, self.plant.store), LineToReadModels(house, self.plant.database)
         ids, standing, refs = SeededIds(house, f"api {self.lives}"), Standing(house, rows), Refs()
         recipients = Recipients(store, process.clock, ids, refs)
-        schedules = Schedules(store, process.clock, ids, refs, standing, standing, recipients)
+        schedules = Schedules(store, process.clock, ids, refs, standing, standing, standing, recipients)
         self.services = Services(process, schedules, Occurrences(store, process.clock, ids))
         await asyncio.Event().wait()
 

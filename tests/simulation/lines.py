@@ -80,6 +80,10 @@ class LineToStore:
         await self._reach("after")
         return await self._store.after(position, limit)
 
+    async def version(self, stream: UUID) -> int:
+        await self._reach("version")
+        return await self._store.version(stream)
+
     async def shard_events(self, shards: Collection[int], after: int, upto: int, limit: int = 500) -> list[Recorded]:
         await self._reach("shard events")
         return await self._store.shard_events(shards, after, upto, limit)
@@ -139,6 +143,10 @@ class _Scoped:
     async def after(self, position: int, limit: int = 500) -> list[Recorded]:
         await self._line._reach("after")
         return await self._reader.after(position, limit)
+
+    async def version(self, stream: UUID) -> int:
+        await self._line._reach("version")
+        return await self._reader.version(stream)
 
 
 class LineToReadModels:

@@ -1,0 +1,328 @@
+"""Settling a schedule among those that go out at about the same time, where it asks for that.
+
+Place in the flow: creation, change, preview -> *here* -> domain, log. A read model says which schedules may meet it,
+their streams in the log say what they are. Whoever asks (and does not merely `allow`) writes a mark to the lane's
+stream and expects its head as it was before looking: of two that are decided at the same time one begins again, and
+sees the other. Others' slots that give way are fenced by their occurrences and their schedules' heads, as every change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import groupby, islice, takewhile
+from operator import attrgetter
+from typing import Any
+from uuid import UUID
+
+from horae.commands.calendars import Resolver
+from horae.commands.context import Call, meta_of
+from horae.commands.ports import EventStore, Ids, Neighbour, Neighbours, SeriesPointers, StreamConflict
+from horae.commands.reading import fold_schedule
+from horae.commands.recipients import Recipients, needs_recipient
+from horae.commands.series import stand
+from horae.domain import conflicts as c
+from horae.domain import schedule as s
+from horae.domain import timing as t
+from horae.domain.draft import check_fields
+from horae.domain.envelope import Event, NewEvent
+from horae.domain.errors import AlreadyClaimed, Conflict
+from horae.domain.ids import shard_of
+from horae.domain.timing.calendared import calendar_id
+
+#: Of a series so many slots are compared, and none further ahead than this.
+LOOK_AHEAD_SLOTS = 100
+LOOK_AHEAD = timedelta(days=366)
+#: With so many schedules one is compared at most, and with so many of their slots together.
+MOST_OTHERS = 200
+MOST_SLOTS = 20_000
+_TICK = timedelta(microseconds=1)
+_FOR_EVER = timedelta(days=36_500)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """A schedule that asks: `timing` normalised and not shifted, `context` that of its slots.
+
+    `channel` None: not known yet (a preview).
+    """
+
+    schedule: UUID
+    policy: c.ConflictPolicy
+    timing: t.Timing
+    context: t.Context
+    recipient: str
+    priority: int
+    channel: str | None = None
+    content: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What was decided, the events on other streams that belong to it, and what their append must expect."""
+
+    settlement: c.Settlement
+    events: list[NewEvent]
+    expects: dict[UUID, int]
+
+
+class Conflicts:
+    """Looks at a schedule's lane, decides, and says what has to be written."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        ids: Ids,
+        recipients: Recipients,
+        calendars: Resolver,
+        series: SeriesPointers,
+        neighbours: Neighbours,
+    ) -> None:
+        self._store, self._ids, self._recipients, self._calendars = store, ids, recipients, calendars
+        self._series, self._neighbours = series, neighbours
+
+    async def settle(self, call: Call, asking: Asking) -> Settled | None:
+        """Decide it as of now, to be appended with the schedule's own event; None: it has no slot to settle.
+
+        Raises `ScheduleConflict`, `Unavailable`, `Conflict` for too many others, and `StreamConflict` when one of them
+        is on its way this very moment.
+        """
+        if t.first(asking.timing, asking.context) is None:
+            return None
+        policy = asking.policy
+        lane = c.lane_stream(call.tenant, asking.recipient, policy.key)
+        # The head first: whatever is written to the lane from here on makes the append fail.
+        head = await self._store.scoped(call.tenant).version(lane)
+        settlement, states = await self._decided(call.tenant, asking)
+        if settlement.action == "rejected":
+            raise c.ScheduleConflict(settlement)
+        if policy.strategy == "allow":
+            return Settled(settlement, [], {})
+        events, expects = await self._others(call, asking, settlement, states)
+        shard = shard_of(call.tenant, asking.recipient if policy.key is None else str(lane))
+        mark = c.LaneTaken(schedule_id=asking.schedule, strategy=policy.strategy, action=settlement.action)
+        events.append(self._event(call, asking, lane, head + 1, shard, mark))
+        return Settled(settlement, events, {**expects, lane: head})
+
+    async def of_change(
+        self, call: Call, state: s.Schedule, changes: Mapping[str, Any], context: t.Context, *, moves: bool
+    ) -> Settled | None:
+        """The same for a schedule that changes, if it asks and its slots or its policy become others. `moves`: the
+        slots do. Raises what `settle` raises.
+        """
+        policy = changes.get("conflicts", state.definition.conflicts)
+        if policy is None or not (moves or policy != state.definition.conflicts):
+            return None
+        timing = s.unshifted(s.renewed(changes["timing"], state, context) if moves else state.timing)
+        exceptions = state.exceptions if s.same_rule(timing, state.timing) else frozenset()
+        asking = Asking(
+            schedule=state.id,
+            policy=policy,
+            timing=timing,
+            context=replace(context, exceptions=exceptions),
+            recipient=state.personal.recipient,
+            priority=changes.get("priority", state.definition.priority),
+            channel=changes.get("channel", state.personal.channel),
+            content=changes.get("content", state.personal.content),
+        )
+        return await self.settle(call, asking)
+
+    async def preview(self, tenant: str, asking: Asking) -> c.Settlement | None:
+        """What would be decided now, `rejected` included; None: it has no slot.
+
+        Raises `Unavailable`, and `Conflict` for too many others.
+        """
+        if t.first(asking.timing, asking.context) is None:
+            return None
+        return (await self._decided(tenant, asking))[0]
+
+    async def _decided(self, tenant: str, asking: Asking) -> tuple[c.Settlement, dict[UUID, s.Schedule]]:
+        look, states = await self._look(tenant, asking)
+        return await asyncio.to_thread(c.decide, asking.policy, look), states
+
+    async def _look(self, tenant: str, asking: Asking) -> tuple[c.Look, dict[UUID, s.Schedule]]:
+        policy, position = asking.policy, await self._store.head()
+        ours, complete_until = _coming(asking)
+        reach = policy.window + (policy.max_shift if policy.strategy == "shift" else timedelta(0))
+        since, until = ours[0].due_at - policy.window, ours[-1].due_at + reach
+        near = await self._neighbours.around(
+            tenant,
+            asking.recipient,
+            policy.key,
+            since=since,
+            until=until,
+            position=position,
+            limit=MOST_OTHERS + 2,
+        )
+        near = [each for each in near if each.schedule != asking.schedule]
+        if len(near) > MOST_OTHERS:
+            raise _too_many(policy)
+        states = await self._states(tenant, near)
+        contexts = await self._contexts(tenant, asking, states)
+        others, others_until = await asyncio.to_thread(_others_slots, near, states, contexts, since, until)
+        look = c.Look(
+            slots=_within(ours, others_until - reach),
+            priority=asking.priority,
+            channel=asking.channel,
+            recurring=t.is_recurring(asking.timing),
+            others=others,
+            position=position,
+            complete_until=complete_until,
+            others_until=others_until,
+        )
+        if len(look.slots) < len(ours):
+            look = replace(look, complete_until=look.slots[-1].due_at)
+        return look, states
+
+    async def _states(self, tenant: str, near: Sequence[Neighbour]) -> dict[UUID, s.Schedule]:
+        """Those of them that still are to go out."""
+        if not near:
+            return {}
+        loaded = await self._store.scoped(tenant).load_many([each.schedule for each in near])
+        states = {schedule: fold_schedule(schedule, events) for schedule, events in loaded.items()}
+        return {id_: state for id_, state in states.items() if state.status is s.Status.ACTIVE and state.next}
+
+    async def _contexts(self, tenant: str, asking: Asking, states: Mapping[UUID, s.Schedule]) -> dict[UUID, t.Context]:
+        asked_of = {each.personal.recipient for each in states.values() if needs_recipient(each.timing)}
+        people = await self._recipients.people(tenant, asked_of)
+        calendars = await self._calendars.for_timings(tenant, [each.timing for each in states.values()])
+        own = asking.context
+        return {
+            id_: state.context(
+                own.now,
+                default_zone=own.default_zone,
+                recipient_zone=people[state.personal.recipient].zone if state.personal.recipient in people else None,
+                calendar=calendars.get(calendar_id(state.timing) or ""),
+            )
+            for id_, state in states.items()
+        }
+
+    async def _others(
+        self, call: Call, asking: Asking, settlement: c.Settlement, states: Mapping[UUID, s.Schedule]
+    ) -> tuple[list[NewEvent], dict[UUID, int]]:
+        """The events of the schedules that give way, or that takes this one in, and their fences."""
+        events: list[NewEvent] = []
+        expects: dict[UUID, int] = {}
+        given_up = sorted(settlement.given_up, key=attrgetter("schedule"))
+        yielding = [(id_, [each.slot for each in group]) for id_, group in groupby(given_up, attrgetter("schedule"))]
+        if settlement.into is not None:
+            yielding.append((settlement.into, []))
+        contexts = await self._contexts(call.tenant, asking, {id_: states[id_] for id_, _ in yielding})
+        for id_, slots in yielding:
+            state, context = states[id_], replace(contexts[id_], exceptions=states[id_].exceptions)
+            current, fence = await stand(self._store.scoped(call.tenant), self._series, call.tenant, state, context)
+            if current.next is None:
+                # It has gone out, or is about to end, since the read model was asked: look again.
+                raise StreamConflict(id_, state.version, state.version)
+            bodies = (
+                _merge(asking, state, context, current) if not slots else _yield(asking, state, context, current, slots)
+            )
+            expects |= fence
+            shard = shard_of(call.tenant, state.personal.recipient)
+            events += [
+                self._event(call, asking, id_, state.version + 1 + index, shard, body)
+                for index, body in enumerate(bodies)
+            ]
+        return events, expects
+
+    def _event(self, call: Call, asking: Asking, stream: UUID, version: int, shard: int, body: Event) -> NewEvent:
+        meta = meta_of(
+            call, event_id=self._ids.new(), shard=shard, now=asking.context.now, correlation_id=asking.schedule
+        )
+        return NewEvent(stream, version, meta, body)
+
+
+def _coming(asking: Asking) -> tuple[list[t.Next], datetime | None]:
+    """Our slots as far as they are compared, one at least; and up to when they are all, None: for ever."""
+    first = t.first(asking.timing, asking.context)
+    if first is None:
+        raise ValueError(f"the timing of {asking.schedule} has no slot")
+    if not t.is_recurring(asking.timing):
+        return [first], None
+    slots = list(islice(t.coming(asking.timing, asking.context.now, asking.context), LOOK_AHEAD_SLOTS + 1))
+    near = [at for at in slots[:LOOK_AHEAD_SLOTS] if at.due_at <= first.due_at + LOOK_AHEAD]
+    near.sort(key=attrgetter("due_at"))
+    return near, None if len(near) == len(slots) else near[-1].due_at
+
+
+def _within(slots: list[t.Next], until: datetime) -> list[t.Next]:
+    return [at for at in slots if at.due_at <= until] or slots[:1]
+
+
+def _others_slots(
+    near: Sequence[Neighbour],
+    states: Mapping[UUID, s.Schedule],
+    contexts: Mapping[UUID, t.Context],
+    since: datetime,
+    until: datetime,
+) -> tuple[list[c.Other], datetime]:
+    """The others' slots between the two instants, and up to when these are all: of dense ones only the first."""
+    share = max(1, MOST_SLOTS // max(1, len(states)))
+    others: list[c.Other] = []
+    complete = until
+    for each in near:
+        state = states.get(each.schedule)
+        if state is None or state.next is None:
+            continue
+        recurring = state.recurring
+        slots = [state.next]
+        if recurring:
+            context = contexts[each.schedule]
+            # What is due and not yet claimed counts, what was claimed does not.
+            begin = max(since, min(context.now, each.due_at) - _TICK)
+            found = t.coming(state.timing, begin, context)
+            slots = list(islice(takewhile(lambda at: at.due_at < until, found), share + 1))
+            if len(slots) > share:
+                complete = min(complete, slots[-1].due_at)
+        others.append(
+            c.Other(each.schedule, state.definition.priority, state.personal.channel, recurring, tuple(slots))
+        )
+    return others, complete
+
+
+def _yield(
+    asking: Asking, state: s.Schedule, context: t.Context, current: s.Current, slots: Sequence[t.Slot]
+) -> list[s.ScheduleEvent]:
+    """A one-off is cancelled, of a series the slots are skipped."""
+    if not state.recurring:
+        reason = f"Gave way to schedule {asking.schedule}, whose priority is {asking.priority}."
+        return s.decide(s.Cancel(reason=reason, for_schedule=asking.schedule), state)
+    events: list[s.ScheduleEvent] = []
+    for slot in slots:
+        there = replace(context, exceptions=state.exceptions)
+        skip = s.Skip(slot=slot, context=there, current=current, for_schedule=asking.schedule)
+        try:
+            bodies = s.decide(skip, state)
+        except AlreadyClaimed:
+            raise StreamConflict(state.id, state.version, state.version) from None
+        for body in bodies:
+            assert isinstance(body, s.SlotSkipped)
+            state = s.evolve(state, state.id, body)
+            current = current if body.next_unchanged else s.Current(next=body.next)
+        events += bodies
+    return events
+
+
+def _merge(asking: Asking, state: s.Schedule, context: t.Context, current: s.Current) -> list[s.ScheduleEvent]:
+    """It takes our content in, beside its own, and is at least as pressing as we would have been."""
+    content = state.personal.content
+    taken_in = content.get("merged", [])
+    joined = [*(taken_in if isinstance(taken_in, list) else [taken_in])]
+    joined.append({"schedule": str(asking.schedule), "content": dict(asking.content)})
+    changes: dict[str, Any] = {"content": {**content, "merged": joined}}
+    if asking.priority > state.definition.priority:
+        changes["priority"] = asking.priority
+    check_fields(changes)
+    return s.decide(s.Change(changes=changes, context=context, current=current, for_schedule=asking.schedule), state)
+
+
+def _too_many(policy: c.ConflictPolicy) -> Conflict:
+    whose = "the recipient" if policy.key is None else f"the key {policy.key}"
+    return Conflict(
+        f"More than {MOST_OTHERS} schedules of {whose} go out in the time that has to be looked at.",
+        field="conflicts",
+        value=policy.strategy,
+        hint="Name a narrower key, or let it be.",
+    )
