@@ -22,6 +22,10 @@ ALERTS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
+# The first run of all builds the tool.
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.xdist_group("packaging")]
+
+
 def trial(name: str, series: dict[str, str], expected: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """One test as the tool reads it; `expected`: what is told at which moment."""
     return {
