@@ -17,6 +17,7 @@ from horae.infra.build import build_info
 from horae.infra.eventstore.figures import CommitFigures
 from horae.infra.readiness import heartbeat_age
 from horae.infra.settings import Settings
+from horae.infra.watches import ClockWatch, ZoneDataWatch
 from horae.streams.indexmetrics import IndexerMetrics
 from horae.streams.metrics import Metrics as WorkerMetrics
 from horae.streams.relaymetrics import RelayMetrics
@@ -53,10 +54,16 @@ def _shared(registry: CollectorRegistry) -> None:
     CommitFigures(registry, lambda: {"fast": 0, "bulk": 0})
 
 
+def _watches(registry: CollectorRegistry) -> None:
+    ZoneDataWatch("https://example.com", 1, registry)
+    ClockWatch("example.com", registry)
+
+
 PARTS = (
     Part("The API, and what it reads of the installation", _api),
     Part("Any process that stores events: the API (no label), workers", _shared),
     Part("Workers: dispatcher, recovery, auditor, feeds", WorkerMetrics),
+    Part("Workers on real time: what is outside, as far as the settings name it", _watches),
     Part("The relay", RelayMetrics),
     Part("The indexer", IndexerMetrics),
     Part("Every kind of process that beats", heartbeat_age),

@@ -83,6 +83,19 @@ class ServiceSettings(BaseSettings):
         AfterValidator(known_country),
         Named("HORAE_HOLIDAY_COUNTRY", "timezone.businessHours.country"),
     ] = Field(None, description="Country, or part of one (DE-BY), of the built-in calendar's holidays; absent: none.")
+    zone_update_url: Annotated[str, Named("TIMEZONE_UPDATE_URL", "timezone.updateUrl")] = Field(
+        "https://data.iana.org/time-zones/tzdb/version",
+        pattern=r"^(https?://[^/]+.*)?$",
+        description="What is asked for the newest release, answering with its name; empty: nobody is asked.",
+    )
+    zone_update_interval_s: Annotated[
+        float, Named("TIMEZONE_UPDATE_INTERVAL", "timezone.updateInterval", None, ("ENV-30",))
+    ] = Field(604_800, ge=1, description="How often it is asked, in seconds.")
+    ntp_server: Annotated[str | None, Named("NTP_SERVER", "timezone.ntpServer")] = Field(
+        None,
+        pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?$",
+        description="host or host:port of an NTP server to compare the clock with; absent: it is not compared.",
+    )
     service_version: Annotated[str, Named("SERVICE_VERSION", None, None, ("ENV-45",))] = Field(
         __version__, description="Version shown in health reports; the installed one by default."
     )

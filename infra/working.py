@@ -35,6 +35,7 @@ from horae.infra.secrets import Refs
 from horae.infra.sendtimes import PostgresSendTimes
 from horae.infra.settings import Settings
 from horae.infra.watchdog import watch_progress
+from horae.infra.watches import FIRST_LOOK_S, ClockWatch, ZoneDataWatch, watch
 from horae.projections import schema
 from horae.projections.due import ALL_SHARDS
 from horae.streams.auditor import Auditor, AuditorConfig
@@ -142,6 +143,17 @@ class Parts:
             self.clock,
         )
 
+    def add_watches(self, work: Work) -> None:
+        """Look now and then at what is outside: newer zone data, and a clock that is right. Not on virtual time."""
+        settings = self.settings
+        if settings.virtual:
+            return
+        if settings.zone_update_url:
+            zones = ZoneDataWatch(settings.zone_update_url, settings.zone_update_interval_s, self.registry)
+            work.add("zone-data", watch(zones, FIRST_LOOK_S))
+        if settings.ntp_server is not None:
+            work.add("clock", watch(ClockWatch(settings.ntp_server, self.registry), 0))
+
     async def connect(self) -> schema.Connection:
         """A connection to the read models, for a feed: others wait for the positions that its transactions move.
 
@@ -226,6 +238,7 @@ async def open_work(settings: Settings, incarnation: Incarnation) -> AsyncIterat
             work.add("learner", parts.learner().run())
         work.add("recovery", parts.recovery(dispatcher).run())
         work.add("auditor", parts.auditor().run())
+        parts.add_watches(work)
         work.add("feed", feed.run())
         work.add("heartbeat", beat_on(parts.pool, incarnation.id, lambda: parts.beat(feed.position, dispatcher)))
         work.add("progress", watch_progress(lambda: feed.position, store.head, settings.health_check_interval_s))

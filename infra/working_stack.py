@@ -68,6 +68,7 @@ async def open_shared_work(settings: Settings, incarnation: Incarnation) -> Asyn
         work.add("recovery", recovery.run())
         work.add("auditor", by_one(parts.dsn, AUDITOR, parts.auditor().run))
         work.add("learner", by_one(parts.dsn, LEARNER, parts.learner().run))
+        parts.add_watches(work)
         work.add("duty", duty.run())
         work.add("peers", living.run(looked))
         work.add("progress", watch_progress(lambda: duty.position, parts.store.head, settings.health_check_interval_s))

@@ -1,11 +1,12 @@
-"""`horae tz status|apply|undo`: what newer zone data move of an installation's plans, moving it, and back.
+"""`horae tz status|apply|undo|check`: what newer zone data move of an installation's plans, moving it, and back.
 
-For operators, who have the data folder or the DSN: it concerns every tenant.
+For operators, who have the data folder or the DSN: it concerns every tenant. `check` needs neither.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ def add_to(group: typer.Typer) -> None:
     group.command()(status)
     group.command()(apply)
     group.command()(undo)
+    group.command()(check)
 
 
 def status(dsn: str | None = _DSN, data: Path | None = _DATA, as_json: bool = _JSON) -> None:
@@ -103,6 +105,51 @@ def undo(
     left = [(each.tenant, schedule, why) for each in done for schedule, why in each.left.items()]
     if left:
         table(("tenant", "schedule", "stays, because"), left)
+
+
+def check(
+    url: str | None = typer.Option(None, "--url", help="Who knows the newest release; else TIMEZONE_UPDATE_URL."),
+    ntp: str | None = typer.Option(None, "--ntp", help="NTP server, host or host:port; else NTP_SERVER."),
+    as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
+) -> None:
+    """Ask whether a newer release of the zone data is out, and an NTP server by how much this clock errs.
+
+    Who cannot be asked is named; leaves with 0 all the same.
+    """
+    settings = load().settings
+    found = asyncio.run(_asked(settings.zone_update_url if url is None else url, ntp or settings.ntp_server))
+    if as_json:
+        show_json(found)
+        return
+    if found["outdated"] is not None:
+        newest = f"newer is out: {found['newest']}" if found["outdated"] else "none newer is out"
+        say(f"Zone data {found['tzdata']}: {newest}.", "yellow" if found["outdated"] else None)
+    if (clock := found.get("clock")) is not None:
+        say(
+            f"The clock of {clock['server']} is ahead of ours by {clock['offset_s']:.4f} s, "
+            f"to {clock['round_trip_s'] / 2:.4f} s either way (stratum {clock['stratum']})."
+        )
+    for reason in found["not_asked"]:
+        say(f"Not asked: {reason}.", "yellow")
+
+
+async def _asked(url: str, server: str | None) -> dict[str, Any]:
+    from horae.infra import ntp
+    from horae.infra.watches import CannotTell, is_newer, newest_release
+
+    found: dict[str, Any] = {"tzdata": zonedata.current().version, "newest": None, "outdated": None, "not_asked": []}
+    if url:
+        try:
+            found["newest"] = await newest_release(url)
+            found["outdated"] = is_newer(found["newest"], found["tzdata"])
+        except CannotTell as error:
+            found["not_asked"].append(str(error))
+    if server is not None:
+        try:
+            found["clock"] = dataclasses.asdict(await ntp.ask(server))
+        except ntp.NtpError as error:
+            found["not_asked"].append(str(error))
+    return found
 
 
 def _settings(dsn: str | None, data: Path | None) -> Settings:
