@@ -83,9 +83,10 @@ class ZoneDataWatch:
         self._url, self.every_s = url, every_s
         self._outdated = Gauge(
             "horae_zone_data_outdated",
-            "1: a newer release of the zone data is out than the one in use, at the last look.",
+            "1: a newer release of the zone data is out than the one in use, at the last look; NaN: not told yet.",
             registry=registry,
         )
+        self._outdated.set(float("nan"))
 
     async def run_once(self) -> Looked:
         """Ask once."""
