@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +12,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.e2e.live import Live, answered, command, fresh, of, running
+from tests.e2e.live import Live, answered, command, fresh, running
 from tests.e2e.profiles import Profile
 from tests.e2e.receiver import Receiver
 
@@ -241,151 +240,6 @@ async def test_one_broken_line_is_one_bad_item(live: Live, hooks: Receiver) -> N
     answer = await live.client.post("/v1/schedules/bulk", content="\n".join(lines), headers=kinds)
     assert [json.loads(line)["status"] for line in answer.text.splitlines()] == [201, 400, 201]
     await hooks.received(2)
-
-
-# --- tenants ---
-
-
-@dataclass(frozen=True)
-class Ours:
-    """Things of the tenant `default`, by the name that paths give their ids."""
-
-    ids: dict[str, str]
-    recipient: str
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def ours(live: Live) -> AsyncIterator[Ours]:
-    """A schedule with a slot to come, its dead-lettered occurrence, a key, a recipient, a calendar."""
-    async with Receiver() as receiver:
-        receiver.script(410)
-        recipient = fresh()
-        (await live.client.put(f"/v1/recipients/{recipient}", json={"zone": "Asia/Tokyo"})).raise_for_status()
-        created = await live.create(channel=receiver.channel, timing=YEARLY, recipient=recipient)
-        triggered = await live.post(f"/v1/schedules/{created['id']}/trigger", None, 202)
-        await live.ended(created["id"])
-        key = await live.post("/v1/keys", {"label": "ours"}, 201)
-        days = [{"date": "2030-05-17", "name": f"the day of {recipient}"}]
-        (await live.client.put(f"/v1/calendars/{recipient}", json={"days": days})).raise_for_status()
-        yield Ours(
-            {
-                "schedule_id": created["id"],
-                "occurrence_id": triggered["occurrence"],
-                "key_id": key["id"],
-                "recipient_id": recipient,
-                "calendar_id": recipient,
-            },
-            recipient,
-        )
-
-
-async def operations(live: Live) -> list[tuple[str, str, dict[str, Any]]]:
-    """Method, path and description of every operation on one thing, as the API documents itself."""
-    document = (await live.client.get("/openapi.json")).json()
-    return [
-        (method.upper(), path, described)
-        for path, methods in document["paths"].items()
-        for method, described in methods.items()
-        if "{" in path
-    ]
-
-
-def example(described: dict[str, Any]) -> Any:
-    """The documented example of the request's body."""
-    content = described.get("requestBody", {}).get("content", {}).get("application/json", {})
-    examples = content.get("examples", {})
-    return next(iter(examples.values()))["value"] if examples else content.get("example", {})
-
-
-def asked(described: dict[str, Any]) -> dict[str, str]:
-    """Examples of the query parameters that must be given."""
-    found = {}
-    for parameter in described.get("parameters", []):
-        if parameter["in"] == "query" and parameter.get("required"):
-            examples = parameter.get("schema", {}).get("examples") or [parameter["example"]]
-            found[parameter["name"]] = examples[0]
-    return found
-
-
-@pytest.mark.covers("SEC-02", "ACC-20", "ACC-22")
-async def test_another_tenants_key_finds_nothing_of_ours(live: Live, other: httpx.AsyncClient, ours: Ours) -> None:
-    """Every documented operation on a thing of ours is 404, as if it were not there; nothing of ours is changed.
-
-    Recipients and calendars are named by each tenant itself: there the same name is another person, other days.
-    """
-    before = await everything(live, ours)
-    walked = 0
-    for method, path, described in await operations(live):
-        filled = path.format(**ours.ids)
-        answer = await other.request(method, filled, json=example(described), params=asked(described))
-        where = f"{method} {path}: {answer.status_code} {answer.text[:300]}"
-        if (method, path) == ("PUT", "/v1/recipients/{recipient_id}"):
-            assert (answer.status_code, answer.json()["version"]) == (200, 1), where
-        elif "{calendar_id}" in path:
-            # Theirs, if they have put one of that name by now.
-            assert (answer.status_code < 500, "the day of " in answer.text) == (True, False), where
-        elif path == "/v1/recipients/{recipient_id}/timeline":
-            assert answer.json()["items"] == [], where
-        elif path == "/v1/recipients/{recipient_id}":
-            # Theirs, if they have put one of that name by now.
-            assert answer.status_code == 404 or "Tokyo" not in answer.text, where
-        else:
-            assert answer.status_code == 404, where
-            assert answer.json()["code"] == "not_found", where
-        named = "recipient_id" in path or "calendar_id" in path
-        assert named or ours.recipient not in answer.text, where
-        walked += 1
-    assert walked > 20
-    assert await everything(live, ours) == before
-
-
-async def everything(live: Live, ours: Ours) -> list[Any]:
-    """All that can be read of our things; shows, too, that each can be read with the right key."""
-    found = []
-    for method, path, described in await operations(live):
-        # The walk's own issuing of nothing must show as no difference; readings of the clock do not count.
-        if method == "GET" and not path.endswith(("/preview", "/explain", "/open")):
-            answer = await live.client.get(path.format(**ours.ids), params=asked(described))
-            assert answer.status_code == 200, f"{path}: {answer.text}"
-            found.append(answer.json())
-    keys = await live.get("/v1/keys")
-    return [*found, [(key["id"], key["status"]) for key in keys["items"]]]
-
-
-async def test_another_tenant_sees_nothing_in_lists_and_streams(
-    live: Live, other: httpx.AsyncClient, ours: Ours
-) -> None:
-    """Lists, dead letters, keys and the stream from its beginning hold their own things only."""
-    theirs = await live.service.create(other)
-    stream = live.service.events(key=other.headers["authorization"].removeprefix("Bearer "))
-    told = []
-    async with asyncio.timeout(60):
-        async for event in stream:
-            told.append(event)
-            if of(theirs["id"], "occurrence.ended.v1")(event):
-                break
-    await stream.aclose()  # type: ignore[attr-defined]
-    mine = {event["position"] for event in live.told}
-    assert mine.isdisjoint(event["position"] for event in told)
-    assert {event["event"].partition(".")[0] for event in told} <= {
-        "calendar",
-        "key",
-        "schedule",
-        "occurrence",
-        "recipient",
-    }
-    assert not [event for event in live.told if event["stream"] == theirs["id"]]
-
-    schedules = answered(await other.get("/v1/schedules", params={"min_position": theirs["position"]}), 200)
-    assert [item["id"] for item in schedules["items"]] == [theirs["id"]]
-    assert answered(await other.get("/v1/schedules", params={"recipient": ours.recipient}), 200)["items"] == []
-    assert answered(await other.get("/v1/dead-letters"), 200)["items"] == []
-    assert answered(await other.post("/v1/dead-letters/replay", json={}), 202)["items"] == []
-    keys = answered(await other.get("/v1/keys"), 200)["items"]
-    assert [key["label"] for key in keys] == ["globex"]
-    assert answered(await other.get("/v1/me"), 200)["tenant"] == "globex"
-    secrets = [answered(await client.get("/v1/signing-secret"), 200)["secret"] for client in (live.client, other)]
-    assert secrets[0] != secrets[1]
 
 
 async def test_the_same_idempotency_key_of_two_tenants_is_two_schedules(
