@@ -12,13 +12,11 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from horae.domain.errors import Invalid
-from horae.domain.timing.durations import Duration
 from horae.domain.timing.opendays import ClockTime, Hours
 from horae.domain.timing.written import ZONE_DESCRIPTION, LocalTime, ShiftedBy, Value, Zone
 
 Level = Literal["recipient", "segment", "everybody", "default", "override"]
 MAX_WINDOW = timedelta(days=7)
-MAX_LEAD = timedelta(days=30)
 #: Where neither timing nor settings name an hour to fall back to.
 DEFAULT_HOUR = "09:00"
 _QUARTER = timedelta(minutes=15)
@@ -66,11 +64,6 @@ class Best(Value):
         description="Only within these hours of each day.",
         examples=[{"start": "09:00", "end": "21:00"}],
     )
-    lead: Duration = Field(
-        default=timedelta(hours=12),
-        description="So long before the window the choice is taken for good; until then it follows what is learnt.",
-        examples=["PT12H"],
-    )
     fallback: ClockTime | None = Field(
         default=None,
         description="The time of day where too little is known; default: the installation's.",
@@ -90,10 +83,6 @@ def check_best(timing: Best) -> None:
             f"The window is longer than {MAX_WINDOW.days} days.", field="timing.to", value=timing.to.isoformat(),
             hint="Give an earlier `to`.",
         )  # fmt: skip
-    if not timedelta(0) <= timing.lead <= MAX_LEAD:
-        raise Invalid(
-            f"The lead is at most {MAX_LEAD.days} days.", field="timing.lead", value=str(timing.lead), hint='"PT12H"'
-        )
     if timing.hours is not None and timing.hours.end <= timing.hours.start:
         raise Invalid(
             "The hours end before they begin.", field="timing.hours.end", value=timing.hours.end,

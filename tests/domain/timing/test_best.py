@@ -56,7 +56,6 @@ def test_the_choice_moves_the_instant_and_never_the_slot() -> None:
         ({"to": "2026-04-07T08:00"}, "timing.to"),
         ({"from": "2026-03-20T08:00", "to": "2026-03-20T20:00"}, "timing.to"),
         ({"zone": "Mars/Olympus"}, "timing.zone"),
-        ({"lead": "P31D"}, "timing.lead"),
         ({"hours": {"start": "21:00", "end": "22:00"}}, "timing.hours"),
         ({"hours": {"start": "12:00", "end": "09:00"}}, "timing.hours.end"),
     ],
