@@ -25,6 +25,7 @@ from horae.domain.zonechange import Change
 from horae.infra.clock import SystemClock, VirtualClock
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.ids import NewIds
+from horae.infra.incarnation import Lives
 from horae.infra.processes.alone import on_database
 from horae.infra.readiness import SILENCE_S
 from horae.infra.settings import Settings
@@ -36,7 +37,7 @@ T = TypeVar("T")
 
 _ACTOR = "cli"
 _VERSION = re.compile(r'^horae_zone_data_info\{version="([^"]+)"\} 1', re.MULTILINE)
-_BEATS = "SELECT metrics FROM sys.heartbeats WHERE beat_at > clock_timestamp() - make_interval(secs => $1)"
+_BEATS = "SELECT incarnation, metrics FROM sys.heartbeats WHERE beat_at > clock_timestamp() - make_interval(secs => $1)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,9 @@ async def _open(dsn: str, default_zone: str) -> AsyncIterator[_House]:
             tenants = await queries.tenants(connection)
             virtual = await _virtual(connection)
             beats = await connection.fetch(_BEATS, SILENCE_S)
+        # Of one that has ended the last word stays for a while.
+        gone = await Lives(pool).gone({beat["incarnation"] for beat in beats})
+        beats = [beat for beat in beats if beat["incarnation"] not in gone]
         clock: Clock = await stack.enter_async_context(VirtualClock(dsn)) if virtual else SystemClock()
         store = await stack.enter_async_context(PostgresEventStore(dsn))
         progress = Progress(dsn)

@@ -61,6 +61,8 @@ def row(timing: t.Timing, ctx: t.Context, **more: Any) -> ScheduleRow:
         "missed": 0,
         "executed_at": None,
         "failure_reason": None,
+        "conflicts": None,
+        "settled": None,
     }
     return ScheduleRow(**facts | more)
 

@@ -118,6 +118,9 @@ async def test_another_tenants_key_finds_nothing_of_ours(live: Live, other: http
             assert (answer.status_code < 500, "the day of " in answer.text) == (True, False), where
         elif path == "/v1/recipients/{recipient_id}/timeline":
             assert answer.json()["items"] == [], where
+        elif path.startswith("/v1/recipients/{recipient_id}/best-times"):
+            # Of somebody of whom their tenant knows nothing, or the zone of whom they have put.
+            assert (answer.status_code < 500, "Tokyo" in answer.text) == (True, False), where
         elif path == "/v1/recipients/{recipient_id}":
             # Theirs, if they have put one of that name by now.
             assert answer.status_code == 404 or "Tokyo" not in answer.text, where

@@ -145,8 +145,8 @@ def test_commands_read_from_it_too(zone_releases: ZoneReleases) -> None:
     assert "2026-11-01 09:00:00" in shown
     assert "2026-11-01" not in run("tz", "transitions", "America/Vancouver", "--year", "2026")
     asked = ("preview", "--cron", "0 9 20 11 *", "--zone", "America/Vancouver", "--after", "2026-08-01T00:00:00Z")
-    assert "2026-11-20 17:00:00" in run(*asked, environment=environment)
-    assert "2026-11-20 16:00:00" in run(*asked)
+    assert "2026-11-20 17:00" in run(*asked, environment=environment)
+    assert "2026-11-20 16:00" in run(*asked)
 
 
 def run(*arguments: str, environment: dict[str, str] | None = None) -> str:

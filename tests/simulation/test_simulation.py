@@ -117,7 +117,7 @@ def test_a_failing_seed_shrinks(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, small = run(seed), shrink(seed, tries=80)
     assert small.result.broken is not None
     assert small.result.broken.startswith("Broken: 2")
-    assert len(small.allowed) <= len(whole.faults) // 4
+    assert len(small.allowed) <= len(whole.faults) // 3
 
 
 def _repeatable(schedule: s.Schedule) -> s.Schedule:
