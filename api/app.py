@@ -31,6 +31,7 @@ from horae.api.routes import (
     recipients,
     schedules,
     search,
+    subscriptions,
     system,
     timings,
     zones,
@@ -85,6 +86,7 @@ def create_app(services: Services) -> FastAPI:
         search,
         feeds,
         calendars,
+        subscriptions,
         zones,
         system,
     ):

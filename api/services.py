@@ -21,6 +21,7 @@ from horae.commands.occurrences import Occurrences
 from horae.commands.ports import Clock, EventStore, Ids, Refs, SendTimes
 from horae.commands.recipients import Recipients
 from horae.commands.schedules import Schedules
+from horae.commands.subscriptions import Subscriptions
 from horae.projections.progress import Progress
 from horae.projections.search.ports import SearchIndex
 
@@ -101,6 +102,7 @@ class Services:
     send_times: SendTimes
     keys: Keys
     calendars: Calendars
+    subscriptions: Subscriptions
     feeds: Feeds
     store: EventStore
     #: Of the restricted role `horae_api`, with search_path = read.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 from horae.commands import tracing
@@ -168,6 +168,10 @@ class CalendarWritten:
     users: list[UUID]
 
 
+#: A calendar and where its days come from; `keep`: as before.
+Written = tuple[CalendarDefinition, c.Subscription | Literal["keep"] | None]
+
+
 class Calendars:
     """Commands on calendars."""
 
@@ -182,30 +186,36 @@ class Calendars:
         self, call: Call, calendar: str, definition: CalendarDefinition, *, if_match: int | None = None
     ) -> CalendarWritten:
         """Write the whole calendar; nothing is stored if it is so already. Raises `Invalid`, `VersionMismatch`."""
-        return await self._write(call, calendar, lambda _: definition, if_match)
+        return await self.write(call, calendar, lambda _: (definition, "keep"), if_match=if_match)
 
     @tracing.operation("calendar.set_days")
     async def set_days(self, call: Call, calendar: str, days: tuple[Day, ...]) -> CalendarWritten:
         """Write the days of its own in place of those it has; the rest stays as it is then. Raises `Invalid`."""
-        return await self._write(call, calendar, lambda old: old.model_copy(update={"days": days}), None)
 
-    async def _write(
+        def written(state: c.State | None) -> Written:
+            return (state.definition if state else CalendarDefinition()).model_copy(update={"days": days}), "keep"
+
+        return await self.write(call, calendar, written)
+
+    async def write(
         self,
         call: Call,
         calendar: str,
-        written: Callable[[CalendarDefinition], CalendarDefinition],
-        if_match: int | None,
+        written: Callable[[c.State | None], Written],
+        *,
+        if_match: int | None = None,
+        operation: str = "put",
     ) -> CalendarWritten:
         """Store what `written` makes of the calendar as it is; made again if somebody changes it meanwhile."""
         stream = c.calendar_stream(call.tenant, calendar)
 
         async def attempt() -> Answer[c.State]:
             events = await self._store.scoped(call.tenant).load(stream)
-            repeat = find_repeat(call, "put", stream, events)
+            repeat = find_repeat(call, operation, stream, events)
             if repeat is not None:
                 return _answer(stream, events[: repeat.version], replayed=True)
             state = fold(events)
-            definition = written(state.definition if state is not None else CalendarDefinition())
+            definition, subscription = written(state)
             nameable = await self._nameable(call.tenant, calendar, definition)
             command = c.Set(
                 id=calendar,
@@ -214,13 +224,14 @@ class Calendars:
                 names=nameable.names,
                 if_match=if_match,
                 request_digest=call.digest,
+                subscription=subscription,
             )
             bodies = c.decide(command, state)
             if not bodies:
                 return _answer(stream, events)
             meta = meta_of(
                 call,
-                event_id=event_id_for(call, self._ids, "put", stream),
+                event_id=event_id_for(call, self._ids, operation, stream),
                 shard=shard_of(call.tenant, str(stream)),
                 now=self._clock.now(),
                 correlation_id=stream,

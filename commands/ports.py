@@ -250,6 +250,30 @@ class Neighbours(Protocol):
         ...
 
 
+class Unfetched(Exception):
+    """What somebody else serves could not be got: the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file from elsewhere, and what its server said for the next look (None: nothing)."""
+
+    text: str
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+class CalendarSource(Protocol):
+    """iCalendar files of others, by URL."""
+
+    async def fetch(self, url: str, etag: str | None = None, last_modified: str | None = None) -> Fetched | None:
+        """The file; None: it is still the one that `etag` or `last_modified` names.
+
+        Bounded in time and size; goes to addresses only that webhooks may go to. Raises `Unfetched`.
+        """
+        ...
+
+
 class OpenOccurrences(Protocol):
     """Which occurrences are out and not back."""
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from datetime import datetime
+from typing import ClassVar, Literal
 from uuid import UUID
 
-from horae.domain.envelope import Event
+from horae.domain.envelope import Event, Value
 from horae.domain.errors import Invalid, VersionMismatch
 from horae.domain.ids import derived_id
 from horae.domain.timing.opendays import CalendarDefinition, Day
@@ -22,12 +23,33 @@ MAX_DEPTH = 5
 MAX_PARTS = 64
 
 
+class Subscription(Value):
+    """Where a calendar's days come from, and how it stands. Instants are the machine's, like the looks themselves."""
+
+    url: str
+    #: From one look to the next, seconds.
+    every_s: float
+    #: The first year that the days were laid out for.
+    year: int
+    #: When the days that are there now were got.
+    fetched_at: datetime
+    #: What the server said of them, for the next look.
+    etag: str | None = None
+    last_modified: str | None = None
+    #: Events of the file that are no days off.
+    passed_over: int = 0
+    #: Since when no look has gone well, and what was wrong with the first of those; the days are the last good ones.
+    failing_since: datetime | None = None
+    error: str | None = None
+
+
 class CalendarSet(Event):
-    """The calendar is this from now on."""
+    """The calendar is this from now on: written by a client, or by a look at what it subscribes to."""
 
     name: ClassVar[str] = "calendar.set.v1"
     id: str
     definition: CalendarDefinition
+    subscription: Subscription | None = None
     request_digest: str | None = None
 
 
@@ -38,6 +60,7 @@ class State:
     id: str
     version: int
     definition: CalendarDefinition
+    subscription: Subscription | None = None
 
 
 def calendar_stream(tenant: str, calendar: str) -> UUID:
@@ -47,7 +70,7 @@ def calendar_stream(tenant: str, calendar: str) -> UUID:
 
 def evolve(state: State | None, event: CalendarSet) -> State:
     """The state after `event`."""
-    return State(event.id, (state.version if state else 0) + 1, event.definition)
+    return State(event.id, (state.version if state else 0) + 1, event.definition, event.subscription)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +86,8 @@ class Set:
     names: Mapping[str, Collection[str]] = field(default_factory=dict)
     if_match: int | None = None
     request_digest: str | None = None
+    #: `keep`: a client writes, to whom the days of a subscription do not belong.
+    subscription: Subscription | Literal["keep"] | None = "keep"
 
 
 def decide(command: Set, state: State | None) -> list[CalendarSet]:
@@ -77,9 +102,30 @@ def decide(command: Set, state: State | None) -> list[CalendarSet]:
             version=version,
         )
     _check(command)
-    if state is not None and state.definition == command.definition:
+    definition, subscription = command.definition, command.subscription
+    if subscription == "keep":
+        definition, subscription = _with_days_of(definition, state), state.subscription if state is not None else None
+    if state is not None and (state.definition, state.subscription) == (definition, subscription):
         return []
-    return [CalendarSet(id=command.id, definition=command.definition, request_digest=command.request_digest)]
+    return [
+        CalendarSet(
+            id=command.id, definition=definition, subscription=subscription, request_digest=command.request_digest
+        )
+    ]
+
+
+def _with_days_of(definition: CalendarDefinition, state: State | None) -> CalendarDefinition:
+    """What a client writes, with the days that the calendar subscribes to. Raises `Invalid` for others."""
+    if state is None or state.subscription is None:
+        return definition
+    if definition.days not in ((), state.definition.days):
+        raise Invalid(
+            "The calendar's days come from its subscription.",
+            field="days",
+            value=len(definition.days),
+            hint="Write days of your own into another calendar, and name it in `plus`; or end the subscription.",
+        )
+    return definition.model_copy(update={"days": state.definition.days})
 
 
 def _check(command: Set) -> None:

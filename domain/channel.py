@@ -93,6 +93,17 @@ def parse_channel(text: str, field: str = "channel") -> Channel:
             raise _invalid("There is no such channel.", field, text)
 
 
+def check_url(url: str, field: str) -> None:
+    """Refuse what is no address on the web that may be stored. Raises `Invalid`."""
+    if len(url) > CHANNEL_LIMIT:
+        raise Invalid(f"The URL has more than {CHANNEL_LIMIT} characters.", field=field, value=url[:80])
+    try:
+        _checked_url(url, field, url)
+    except Invalid as error:
+        example = "Write https://example.com/holidays.ics."
+        raise Invalid(error.message, field=field, value=url[:200], hint=example) from None
+
+
 def _checked_url(url: str, field: str, text: str) -> str:
     # urlsplit drops tabs and newlines silently: what is stored and what is called would differ.
     if not url.isascii() or any(c <= " " or c == "\x7f" for c in url):

@@ -18,6 +18,7 @@ import structlog
 LEADER_LOCKS = 7304
 AUDITOR = 1
 LEARNER = 2
+CALENDARS = 3
 
 _RECONNECT_S = 0.5
 _CHECK_S = 5.0

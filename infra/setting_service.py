@@ -56,7 +56,13 @@ class ServiceSettings(BaseSettings):
     )
     allow_private_targets: Annotated[
         bool, Named("HORAE_ALLOW_PRIVATE_TARGETS", "engine.allowPrivateTargets", "--allow-private-targets")
-    ] = Field(False, description="Let webhooks go to private and loopback addresses.")
+    ] = Field(False, description="Let webhooks and calendars' subscriptions go to private and loopback addresses.")
+    calendar_interval_s: Annotated[float, Named("HORAE_CALENDAR_INTERVAL_SECONDS", "engine.calendarInterval")] = Field(
+        900,
+        gt=0,
+        le=86_400,
+        description="Shortest interval, in seconds, in which calendars may look at what they subscribe to.",
+    )
     default_zone: Annotated[
         str,
         AfterValidator(known_zone),

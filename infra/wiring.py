@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 
 from prometheus_client import CollectorRegistry
 
@@ -23,7 +24,9 @@ from horae.commands.occurrences import Occurrences
 from horae.commands.ports import Clock
 from horae.commands.recipients import Recipients
 from horae.commands.schedules import Schedules
+from horae.commands.subscriptions import Subscriptions
 from horae.infra.build import build_info
+from horae.infra.calendarsource import HttpCalendarSource
 from horae.infra.clock import SystemClock, VirtualClock
 from horae.infra.connections import api_pool
 from horae.infra.eventstore import PostgresEventStore
@@ -86,6 +89,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             settings.standard,
             send_times,
         )
+        calendars = Calendars(store, clock, ids, standing, settings.standard)
+        source = HttpCalendarSource(allow_private_targets=settings.allow_private_targets)
+        shortest = timedelta(seconds=settings.calendar_interval_s)
         yield Services(
             schedules=schedules,
             occurrences=Occurrences(store, clock, ids, settings.default_zone, standard=settings.standard),
@@ -93,7 +99,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             engagements=Engagements(store, clock, ids, refs, recipients, settings.default_zone),
             send_times=send_times,
             models=Models(store, clock, ids, send_times),
-            calendars=Calendars(store, clock, ids, standing, settings.standard),
+            calendars=calendars,
+            subscriptions=Subscriptions(calendars, clock, real_clock, source, shortest),
             # Keys and tokens live on real time, whatever the service's clock says.
             feeds=Feeds(store, real_clock, ids, refs, secrets.token_bytes),
             keys=Keys(store, real_clock, ids, secrets.token_bytes),

@@ -31,6 +31,7 @@ from horae.infra.eventstore import PostgresEventStore
 from horae.infra.heartbeat import Beat, beat_on
 from horae.infra.ids import NewIds
 from horae.infra.incarnation import Incarnation, Lives
+from horae.infra.refreshing import refresh_calendars
 from horae.infra.secrets import Refs
 from horae.infra.sendtimes import PostgresSendTimes
 from horae.infra.settings import Settings
@@ -87,6 +88,7 @@ class Parts:
     source: PostgresDueSource
     faults: Faults
     refs: Refs
+    real_clock: SystemClock
 
     def dispatcher(self, shards: Collection[int] = ALL_SHARDS, peers: Peers | None = None) -> Dispatcher:
         """The dispatcher, which has these shards to begin with."""
@@ -154,6 +156,18 @@ class Parts:
         if settings.ntp_server is not None:
             work.add("clock", watch(ClockWatch(settings.ntp_server, self.registry), 0))
 
+    async def refresh_calendars(self) -> None:
+        """Follow what calendars subscribe to; one is enough."""
+        await refresh_calendars(
+            self.settings,
+            self.store,
+            self.pool,
+            clock=self.clock,
+            real_clock=self.real_clock,
+            refs=self.refs,
+            metrics=self.metrics,
+        )
+
     async def connect(self) -> schema.Connection:
         """A connection to the read models, for a feed: others wait for the positions that its transactions move.
 
@@ -216,6 +230,7 @@ async def open_parts(settings: Settings, incarnation: Incarnation) -> AsyncItera
             PostgresDueSource(pool),
             Faults.from_environment(os.environ),
             refs,
+            real_clock,
         )
 
 
@@ -239,6 +254,7 @@ async def open_work(settings: Settings, incarnation: Incarnation) -> AsyncIterat
         work.add("recovery", parts.recovery(dispatcher).run())
         work.add("auditor", parts.auditor().run())
         parts.add_watches(work)
+        work.add("calendars", parts.refresh_calendars())
         work.add("feed", feed.run())
         work.add("heartbeat", beat_on(parts.pool, incarnation.id, lambda: parts.beat(feed.position, dispatcher)))
         work.add("progress", watch_progress(lambda: feed.position, store.head, settings.health_check_interval_s))

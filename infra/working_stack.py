@@ -19,7 +19,7 @@ from horae.infra.heartbeat import Beat, beat_on
 from horae.infra.incarnation import Incarnation
 from horae.infra.kafka.security import security_of
 from horae.infra.kafka.topics import topics_of
-from horae.infra.leadership import AUDITOR, LEARNER, by_one
+from horae.infra.leadership import AUDITOR, CALENDARS, LEARNER, by_one
 from horae.infra.peers import Living
 from horae.infra.settings import Settings
 from horae.infra.watchdog import watch_progress
@@ -69,6 +69,7 @@ async def open_shared_work(settings: Settings, incarnation: Incarnation) -> Asyn
         work.add("auditor", by_one(parts.dsn, AUDITOR, parts.auditor().run))
         work.add("learner", by_one(parts.dsn, LEARNER, parts.learner().run))
         parts.add_watches(work)
+        work.add("calendars", by_one(parts.dsn, CALENDARS, parts.refresh_calendars))
         work.add("duty", duty.run())
         work.add("peers", living.run(looked))
         work.add("progress", watch_progress(lambda: duty.position, parts.store.head, settings.health_check_interval_s))

@@ -191,6 +191,7 @@ CREATE TABLE calendars (
     id text NOT NULL,
     definition json NOT NULL,
     names text[] NOT NULL,                  -- calendars that it names
+    subscription json,                      -- where its days come from, if not from the tenant's own hand
     version int NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,

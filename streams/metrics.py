@@ -59,6 +59,17 @@ class Metrics:
             "horae_silent_slots", "Slots that should have ended and have not, at the last audit.", registry=registry
         )
         self.alarms = Counter("horae_auditor_alarms", "Silent slots found, each counted once.", registry=registry)
+        self.calendar_refreshes = Counter(
+            "horae_calendar_refreshes",
+            "Looks at files that calendars subscribe to: changed, unchanged or failed.",
+            ("result",),
+            registry=registry,
+        )
+        self.failing_calendars = Gauge(
+            "horae_failing_calendars",
+            "Calendars whose subscription failed at the last look: they keep the last good days.",
+            registry=registry,
+        )
         self.ended = Counter(
             "horae_occurrences_ended",
             "Occurrences that this worker ended, by outcome; dead_lettered and unknown are the dead letters.",

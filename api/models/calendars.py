@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import Literal
 
 from pydantic import Field
 
-from horae.api.models.schedules import Replanned, Shown
+from horae.api.models.schedules import Replanned, Request, Shown
 from horae.api.models.zones import AnyTime
 from horae.api.reading import ReadQuery
+from horae.domain import timing as t
 from horae.domain.timing.opendays import CalendarDefinition, Weekday
 
 
 class CalendarBody(CalendarDefinition):
     """The whole calendar, as it is to be."""
+
+
+class SubscribeBody(Request):
+    """Where the calendar's days are to come from."""
+
+    url: str = Field(
+        min_length=1,
+        max_length=2048,
+        description="Of an iCalendar file: http, https or webcal.",
+        examples=["https://example.com/holidays.ics"],
+    )
+    every: t.Duration = Field(
+        default=timedelta(days=1), description="From one look to the next; up to P30D.", examples=["P1D"]
+    )
+
+
+class SubscriptionShown(Shown):
+    """Where the calendar's days come from, and how that goes."""
+
+    url: str
+    every: t.Duration
+    year: int = Field(description="The first year that the days were laid out for; five more follow.")
+    fetched_at: datetime = Field(description="When the days that are there now were got.")
+    passed_over: int = Field(description="Events of the file that are no days off.")
+    failing_since: datetime | None = Field(
+        default=None, description="No look has gone well since then: the days are the last good ones."
+    )
+    error: str | None = Field(default=None, description="What was wrong then.")
 
 
 class CalendarShown(Shown):
@@ -23,12 +53,18 @@ class CalendarShown(Shown):
     version: int = Field(description="0: the built-in one, which nobody has written.")
     position: int | None = None
     definition: CalendarDefinition
+    subscription: SubscriptionShown | None = None
     label: str = Field(description="How plans name it.", examples=["munich@3 holidays 0.109"])
     created_at: datetime | None = None
     updated_at: datetime | None = None
     replayed: bool = False
     replanned: Replanned | None = Field(default=None, description="In answers to a change.")
-    passed_over: list[str] | None = Field(default=None, description="Of an import: events that are no days off, why.")
+    passed_over: list[str] | None = Field(
+        default=None, description="Of an import, or a look at the file that it subscribes to: what is no day off, why."
+    )
+    result: Literal["changed", "unchanged", "failed"] | None = Field(
+        default=None, description="Of a look at the file that it subscribes to."
+    )
 
 
 class CalendarItem(Shown):
@@ -37,6 +73,7 @@ class CalendarItem(Shown):
     id: str
     title: str | None = None
     version: int
+    subscription: SubscriptionShown | None = None
     updated_at: datetime
 
 

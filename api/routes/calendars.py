@@ -6,11 +6,11 @@ import asyncio
 from datetime import UTC, date, datetime, timedelta
 
 from fastapi import APIRouter, Request, Response
-from pydantic import TypeAdapter, ValidationError
 
 from horae.api import openapi
 from horae.api.auth import caller_of
 from horae.api.bodies import query, read, read_model
+from horae.api.calendar_answers import answer_written, calendar_shown, named, subscription_shown
 from horae.api.models.calendars import (
     CalendarBody,
     CalendarItem,
@@ -26,21 +26,18 @@ from horae.api.models.calendars import (
     YearQuery,
 )
 from horae.api.reading import ReadQuery, if_match, read_models, services_of
-from horae.api.replanning import replan
 from horae.api.views import call_of, etag, respond
-from horae.commands.calendars import CalendarWritten
-from horae.commands.context import Call
+from horae.domain.calendar import Subscription
 from horae.domain.errors import Invalid
 from horae.domain.key import Scope
 from horae.domain.timing import publicdays
 from horae.domain.timing.daysfile import read_days
-from horae.domain.timing.opendays import WEEKDAYS, Calendar, CalendarDefinition, CalendarId
+from horae.domain.timing.opendays import WEEKDAYS, Calendar, CalendarDefinition
 from horae.domain.timing.zones import check_zone, to_local, to_utc
 from horae.projections import queries
 
 router = APIRouter(tags=["calendars"])
 
-_ID: TypeAdapter[str] = TypeAdapter(CalendarId)
 _EXAMPLES = {
     "an office": {
         "title": "Munich office",
@@ -76,6 +73,9 @@ async def list_calendars(request: Request) -> Response:
             id=row.id,
             title=CalendarDefinition.model_validate_json(row.definition).title,
             version=row.version,
+            subscription=subscription_shown(
+                None if row.subscription is None else Subscription.model_validate_json(row.subscription)
+            ),
             updated_at=row.updated_at,
         )
         for row in rows[: asked.limit]
@@ -104,10 +104,8 @@ async def put_calendar(request: Request, calendar_id: str) -> Response:
     body, plain = await read_model(request, CalendarBody)
     definition = CalendarDefinition.model_validate(body.model_dump())
     call = call_of(request, caller, plain)
-    written = await services_of(request).calendars.put(
-        call, _named(calendar_id), definition, if_match=if_match(request)
-    )
-    return await _written(request, call, written, None)
+    written = await services_of(request).calendars.put(call, named(calendar_id), definition, if_match=if_match(request))
+    return await answer_written(request, call, written)
 
 
 @router.post(
@@ -125,7 +123,7 @@ async def import_days(request: Request, calendar_id: str) -> Response:
     """Events of whole days become days of the calendar's own, in place of those it had; the rest of it stays."""
     caller = caller_of(request, Scope.WRITE)
     asked = query(request, ImportQuery)
-    services, named = services_of(request), _named(calendar_id)
+    services, calendar = services_of(request), named(calendar_id)
     raw = await read(request, types=("text/calendar",))
     try:
         text = raw.decode()
@@ -142,8 +140,8 @@ async def import_days(request: Request, calendar_id: str) -> Response:
         )
     imported = await asyncio.to_thread(read_days, text, date(first, 1, 1), date(last, 12, 31))
     call = call_of(request, caller, text)
-    written = await services.calendars.set_days(call, named, tuple(imported.days))
-    return await _written(request, call, written, [f"{name}: {why}" for name, why in imported.passed_over])
+    written = await services.calendars.set_days(call, calendar, tuple(imported.days))
+    return await answer_written(request, call, written, imported.passed_over)
 
 
 @router.get("/v1/calendars/{calendar_id}", **openapi.operation("Get a calendar", answer=CalendarShown, query=ReadQuery))
@@ -151,23 +149,14 @@ async def get_calendar(request: Request, calendar_id: str) -> Response:
     """From the log itself: what was written is there at once."""
     caller = caller_of(request, Scope.READ)
     query(request, ReadQuery)
-    calendars, named = services_of(request).calendars, _named(calendar_id)
-    calendar = await calendars.resolve(caller.tenant, named)
+    calendars, name = services_of(request).calendars, named(calendar_id)
+    calendar = await calendars.resolve(caller.tenant, name)
     if calendar.version == 0:
         return respond(
-            CalendarShown.model_construct(id=named, version=0, definition=calendar.definition, label=calendar.label)
+            CalendarShown.model_construct(id=name, version=0, definition=calendar.definition, label=calendar.label)
         )
-    answer = await calendars.get(caller.tenant, named)
-    shown = CalendarShown.model_construct(
-        id=named,
-        version=answer.version,
-        position=answer.position,
-        definition=answer.state.definition,
-        label=calendar.label,
-        created_at=answer.created_at,
-        updated_at=answer.updated_at,
-    )
-    return respond(shown, headers=etag(answer.version))
+    answer = await calendars.get(caller.tenant, name)
+    return respond(calendar_shown(answer, calendar.label), headers=etag(answer.version))
 
 
 @router.get(
@@ -178,7 +167,7 @@ async def list_calendar_holidays(request: Request, calendar_id: str) -> Response
     """Its country's, its own, and those of calendars that it names; with `on`: of that date."""
     caller = caller_of(request, Scope.READ)
     asked = query(request, YearQuery)
-    calendar = await services_of(request).calendars.resolve(caller.tenant, _named(calendar_id))
+    calendar = await services_of(request).calendars.resolve(caller.tenant, named(calendar_id))
     return _holidays(request, calendar, calendar.label, asked.year, asked.on)
 
 
@@ -191,7 +180,7 @@ async def check_open(request: Request, calendar_id: str) -> Response:
     caller = caller_of(request, Scope.READ)
     asked = query(request, OpenQuery)
     services = services_of(request)
-    calendar = await services.calendars.resolve(caller.tenant, _named(calendar_id))
+    calendar = await services.calendars.resolve(caller.tenant, named(calendar_id))
     zone = asked.zone or services.settings.default_zone
     check_zone(zone, "zone")
     local = _local(asked.at or services.clock.now(), zone)
@@ -217,18 +206,6 @@ def _local(at: datetime, zone: str) -> datetime:
     return at if at.tzinfo is None else to_local(at.astimezone(UTC).replace(tzinfo=None), zone)[0]
 
 
-def _named(calendar_id: str) -> str:
-    try:
-        return _ID.validate_python(calendar_id)
-    except ValidationError:
-        raise Invalid(
-            "This cannot be a calendar's id.",
-            field="calendar_id",
-            value=calendar_id[:80],
-            hint="Use up to 63 small letters, digits, `-`, `_` and `.`, such as munich-office.",
-        ) from None
-
-
 def _holidays(request: Request, calendar: Calendar, source: str, year: int | None, on: date | None) -> Response:
     if on is not None and not 1970 <= on.year <= 2199:
         raise Invalid("The year is outside 1970 to 2199.", field="on", value=on.isoformat())
@@ -249,23 +226,3 @@ def _is_weekend(calendar: Calendar, day: date) -> bool:
     if definition.country is not None:
         return day.weekday() in publicdays.weekend_of(definition.country, day.year)
     return day.weekday() in calendar.standard.weekend
-
-
-async def _written(request: Request, call: Call, written: CalendarWritten, passed_over: list[str] | None) -> Response:
-    """The answer, after the schedules that keep to the calendar were looked at."""
-    services, answer = services_of(request), written.answer
-    replanned = await replan(services, call, written.users, "calendar", f"{answer.state.id}@{answer.version}")
-    label = (await services.calendars.resolve(call.tenant, answer.state.id)).label
-    shown = CalendarShown.model_construct(
-        id=answer.state.id,
-        version=answer.version,
-        position=answer.position,
-        definition=answer.state.definition,
-        label=label,
-        created_at=answer.created_at,
-        updated_at=answer.updated_at,
-        replayed=answer.replayed,
-        replanned=replanned,
-        passed_over=passed_over,
-    )
-    return respond(shown, headers=etag(answer.version))

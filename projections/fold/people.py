@@ -34,6 +34,7 @@ def _calendar(fold: Rows, event: Recorded, body: calendar.CalendarSet) -> None:
         body.id,
         definition.model_dump_json(exclude_none=True),
         json_text(sorted({*definition.plus, *definition.minus})),
+        body.subscription.model_dump_json(exclude_none=True) if body.subscription else None,
         event.version,
         event.meta.recorded_at,
         event.position,

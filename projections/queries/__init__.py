@@ -7,10 +7,12 @@ security says the same once more. `find_key`, `find_feed`, `applied_position`, `
 
 from horae.projections.queries.calendars import (
     CalendarRow,
+    SubscribedRow,
     calendar_names,
     list_calendars,
     schedules_following,
     schedules_on,
+    subscribed_calendars,
 )
 from horae.projections.queries.feeds import FeedRow, find_feed, list_feeds
 from horae.projections.queries.figures import StandingCount, applied_position, count_standings
@@ -61,6 +63,7 @@ __all__ = [
     "ScheduleRow",
     "SlotPointer",
     "StandingCount",
+    "SubscribedRow",
     "TimelineEntry",
     "applied_position",
     "calendar_names",
@@ -91,5 +94,6 @@ __all__ = [
     "recipient_timeline",
     "schedules_following",
     "schedules_on",
+    "subscribed_calendars",
     "tenants",
 ]

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from horae.domain.calendar import Subscription
 from horae.projections.statements import statements
 
 if TYPE_CHECKING:
@@ -21,10 +22,35 @@ class CalendarRow:
 
     id: str
     definition: str
+    #: A JSON text; None: its days are the tenant's own.
+    subscription: str | None
     version: int
     created_at: datetime
     updated_at: datetime
     position: int
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribedRow:
+    """A calendar that subscribes to a file; `fetched_at` by the machine's clock."""
+
+    tenant: str
+    id: str
+    url: str
+    every_s: float
+    fetched_at: datetime
+    #: The last look that was stored did not go well.
+    failing: bool
+
+
+async def subscribed_calendars(conn: Connection) -> list[SubscribedRow]:
+    """Those of all tenants; the connection is the owner's."""
+    found = []
+    for record in await conn.fetch(_SQL["subscribed_calendars"]):
+        stored = Subscription.model_validate_json(record["subscription"])
+        row = (stored.url, stored.every_s, stored.fetched_at, stored.failing_since is not None)
+        found.append(SubscribedRow(record["tenant"], record["id"], *row))
+    return found
 
 
 async def list_calendars(conn: Connection, tenant: str, *, after: str = "", limit: int = 50) -> list[CalendarRow]:

@@ -121,13 +121,14 @@ ON CONFLICT (tenant, id) DO UPDATE SET
 
 -- name: write_calendars
 -- Calendars; what a calendar names goes as a JSON array, because arrays of arrays must be of one length.
-INSERT INTO calendars (tenant, id, definition, names, version, created_at, updated_at, position)
-SELECT n.tenant, n.id, n.definition, ARRAY(SELECT json_array_elements_text(n.names)), n.version, n.at, n.at, n.position
-FROM unnest($1::text[], $2::text[], $3::json[], $4::json[], $5::int[], $6::timestamptz[], $7::bigint[])
-    AS n (tenant, id, definition, names, version, at, position)
+INSERT INTO calendars (tenant, id, definition, names, subscription, version, created_at, updated_at, position)
+SELECT n.tenant, n.id, n.definition, ARRAY(SELECT json_array_elements_text(n.names)), n.subscription, n.version, n.at,
+       n.at, n.position
+FROM unnest($1::text[], $2::text[], $3::json[], $4::json[], $5::json[], $6::int[], $7::timestamptz[], $8::bigint[])
+    AS n (tenant, id, definition, names, subscription, version, at, position)
 ON CONFLICT (tenant, id) DO UPDATE SET
-    definition = excluded.definition, names = excluded.names, version = excluded.version,
-    updated_at = excluded.updated_at, position = excluded.position;
+    definition = excluded.definition, names = excluded.names, subscription = excluded.subscription,
+    version = excluded.version, updated_at = excluded.updated_at, position = excluded.position;
 
 -- name: issue_keys
 -- New keys.

@@ -96,8 +96,12 @@ LIMIT $1;
 
 -- name: list_calendars
 -- A tenant's calendars by id.
-SELECT id, definition, version, created_at, updated_at, position FROM calendars
+SELECT id, definition, subscription, version, created_at, updated_at, position FROM calendars
 WHERE tenant = $1 AND id > $2 ORDER BY id LIMIT $3;
+
+-- name: subscribed_calendars
+-- All tenants' calendars that subscribe to a file.
+SELECT tenant, id, subscription FROM calendars WHERE subscription IS NOT NULL ORDER BY tenant, id;
 
 -- name: calendar_names
 -- Which calendars of a tenant name which.

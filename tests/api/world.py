@@ -25,8 +25,10 @@ from horae.commands.models import Models
 from horae.commands.occurrences import Attempt, Occurrences
 from horae.commands.recipients import Recipients
 from horae.commands.schedules import Schedules
+from horae.commands.subscriptions import Subscriptions
 from horae.domain.delivery import Failure
 from horae.domain.key import Scope
+from horae.infra.calendarsource import HttpCalendarSource
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.ids import NewIds
 from horae.infra.neighbours import ReadModelNeighbours
@@ -163,6 +165,8 @@ async def make_world(
         send_times = PostgresSendTimes(pool)
         recipients, standing = Recipients(store, clock, ids, refs), ReadModelStanding(pool, progress, store)
         near = ReadModelNeighbours(pool, progress, refs)
+        calendars = Calendars(store, clock, ids, standing)
+        source = HttpCalendarSource(allow_private_targets=True)
         built = Services(
             schedules=Schedules(store, clock, ids, refs, standing, standing, near, recipients, send_times=send_times),
             engagements=Engagements(store, clock, ids, refs, recipients),
@@ -170,7 +174,8 @@ async def make_world(
             models=Models(store, clock, ids, send_times),
             occurrences=Occurrences(store, clock, ids),
             recipients=recipients,
-            calendars=Calendars(store, clock, ids, standing),
+            calendars=calendars,
+            subscriptions=Subscriptions(calendars, clock, real_clock, source, timedelta(seconds=1)),
             feeds=Feeds(store, real_clock, ids, refs, secrets.token_bytes),
             keys=Keys(store, real_clock, ids, secrets.token_bytes),
             store=store,

@@ -280,6 +280,22 @@ VARIANTS: dict[str, Event] = {
         next=NEXT,
     )
     for kind, timing in _TIMINGS.items()
+} | {
+    "calendar.set.v1+subscription": c.CalendarSet(
+        id="munich",
+        definition=CALENDAR,
+        subscription=c.Subscription(
+            url="https://example.com/days.ics",
+            every_s=86_400,
+            year=2026,
+            fetched_at=AT,
+            etag='"1"',
+            last_modified="Tue, 01 Dec 2026 08:00:00 GMT",
+            passed_over=1,
+            failing_since=AT,
+            error="the server answered 500",
+        ),
+    )
 }
 # The first of them as they were stored before they named the change that they belong to.
 VARIANTS["schedule.replanned.v1"] = s.ScheduleReplanned(cause="calendar", detail="munich@4", before=NEXT, next=NEXT)
