@@ -12,7 +12,7 @@ from horae.infra.settings import Settings
 #: What a process holds besides its pool of the read models: the store's writer and readers, what listens, locks, the
 #: feed, and the virtual clock. A test counts.
 _API_BESIDES: Final = 12
-_WORKER_BESIDES: Final = 14
+_WORKER_BESIDES: Final = 17
 #: A relay that works, or an indexer, in all.
 _FOLLOWER: Final = 12
 _FOLLOWERS: Final = 3

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
 
+from tests.api.test_subscriptions import MOVED, serving
 from tests.e2e.live import Live, fresh, running
 from tests.e2e.profiles import Profile
 from tests.e2e.receiver import Receiver
@@ -63,3 +65,27 @@ async def test_a_calendar_that_is_not_there_is_refused_by_name(live: Live) -> No
     body = {"recipient": fresh(), "channel": "log:", "timing": MONTHLY | {"calendar": KEEPING | {"id": "nobodys"}}}
     answer = await live.client.post("/v1/schedules", json=body)
     assert (answer.status_code, answer.json()["field"]) == (422, "timing.calendar.id")
+
+
+async def test_a_calendar_follows_a_file_and_a_feed_tells_the_schedules(live: Live) -> None:
+    """Served by somebody else; what changes there moves what is planned, and a calendar program sees it, keyless."""
+    async with serving() as server:
+        body = {"url": server.url, "every": "PT1H"}
+        subscribed = await live.client.post("/v1/calendars/others/subscribe", json=body)
+        assert subscribed.status_code == 200, subscribed.text
+        keeping = {"id": "others", "skip_holidays": True}
+        timing = {"kind": "every", "cron": "0 9 24 12 *", "zone": "Europe/Berlin", "calendar": keeping}
+        recipient = fresh()
+        created = await live.create(channel="log:", timing=timing, recipient=recipient)
+        opened = await live.client.post("/v1/feeds", json={"label": "Mine", "recipient": recipient})
+        assert opened.status_code == 201, opened.text
+        async with httpx.AsyncClient() as program:
+            before = await program.get(opened.json()["url"])
+            server.text, server.etag = MOVED, '"2"'
+            changed = await live.client.post("/v1/calendars/others/refresh", json={})
+            assert changed.json()["replanned"]["moved"] == [created["id"]]
+            await live.get(f"/v1/schedules/{created['id']}", min_position=changed.json()["position"])
+            after = await program.get(opened.json()["url"], headers={"If-None-Match": before.headers["etag"]})
+        assert (before.status_code, after.status_code) == (200, 200)
+        assert "DTSTART:20271225T080000Z" in before.text
+        assert "DTSTART:20271224T080000Z" in after.text
