@@ -217,7 +217,22 @@ SAMPLES: tuple[Event, ...] = (
         recipient_ref="r_17",
         personal=r.RecipientProfile(id="user-17", zone="Europe/Berlin", locale="de-DE", attributes={"plan": None}),
     ),
-    c.CalendarSet(id="munich", definition=CALENDAR, request_digest="d1"),
+    c.CalendarSet(
+        id="munich",
+        definition=CALENDAR,
+        subscription=c.Subscription(
+            url="https://example.com/days.ics",
+            every_s=86_400,
+            year=2026,
+            fetched_at=AT,
+            etag='"1"',
+            last_modified="Tue, 01 Dec 2026 08:00:00 GMT",
+            passed_over=1,
+            failing_since=AT,
+            error="the server answered 500",
+        ),
+        request_digest="d1",
+    ),
     k.KeyIssued(
         sha256="ab" * 32,
         prefix="hk_abcdefg",
@@ -281,21 +296,8 @@ VARIANTS: dict[str, Event] = {
     )
     for kind, timing in _TIMINGS.items()
 } | {
-    "calendar.set.v1+subscription": c.CalendarSet(
-        id="munich",
-        definition=CALENDAR,
-        subscription=c.Subscription(
-            url="https://example.com/days.ics",
-            every_s=86_400,
-            year=2026,
-            fetched_at=AT,
-            etag='"1"',
-            last_modified="Tue, 01 Dec 2026 08:00:00 GMT",
-            passed_over=1,
-            failing_since=AT,
-            error="the server answered 500",
-        ),
-    )
+    # As clients write it, and as all were before calendars could subscribe.
+    "calendar.set.v1+written": c.CalendarSet(id="munich", definition=CALENDAR, request_digest="d1"),
 }
 # The first of them as they were stored before they named the change that they belong to.
 VARIANTS["schedule.replanned.v1"] = s.ScheduleReplanned(cause="calendar", detail="munich@4", before=NEXT, next=NEXT)
