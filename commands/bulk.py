@@ -19,7 +19,7 @@ from horae.commands.recipients import Person, needs_recipient
 from horae.domain import schedule as s
 from horae.domain import timing as t
 from horae.domain.draft import Draft
-from horae.domain.envelope import NewEvent, Recorded
+from horae.domain.envelope import NewEvent
 from horae.domain.errors import HoraeError
 from horae.domain.ids import derived_id
 from horae.domain.timing.calendared import calendar_id
@@ -118,7 +118,7 @@ class BulkCreation(Creation):
             # One command: the events before the last have the positions before its.
             for back, place in enumerate(reversed(places)):
                 event = events[place]
-                recorded = Recorded(event.stream, 1, event.meta, event.body, last - back)
+                recorded = event.at(last - back)
                 outcomes[place] = answer_of(event.stream, [recorded])
         return outcomes | await self._create_each(asked, sorted(events.keys() - outcomes.keys()))
 

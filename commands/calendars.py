@@ -238,7 +238,7 @@ class Calendars:
             )
             event = NewEvent(stream, len(events) + 1, meta, bodies[0])
             position = await self._store.append([event], nameable.expects)
-            return _answer(stream, [*events, Recorded(stream, event.version, meta, bodies[0], position)])
+            return _answer(stream, [*events, event.at(position)])
 
         answer = await until_no_conflict(attempt)
         # Also of a repeat, and where nothing differed: whoever asks again finishes what was broken off.
@@ -305,12 +305,4 @@ def _answer(stream: UUID, events: Sequence[Recorded], *, replayed: bool = False)
     state = fold(events)
     if state is None:
         raise ValueError(f"stream {stream} is not a calendar's")
-    return Answer(
-        id=stream,
-        version=events[-1].version,
-        position=events[-1].position,
-        state=state,
-        created_at=events[0].meta.recorded_at,
-        updated_at=events[-1].meta.recorded_at,
-        replayed=replayed,
-    )
+    return Answer.of(stream, events, state, replayed=replayed)

@@ -58,6 +58,19 @@ class Answer(Generic[S]):
     #: Of a one-off: how its occurrence ended, if it has and the command looked.
     outcome: Outcome | None = None
 
+    @classmethod
+    def of(cls, id_: UUID, events: Sequence[Recorded], state: S, *, replayed: bool = False) -> Answer[S]:
+        """Of the thing whose stream has `events`, one at least, which `state` is the fold of."""
+        return cls(
+            id=id_,
+            version=events[-1].version,
+            position=events[-1].position,
+            state=state,
+            created_at=events[0].meta.recorded_at,
+            updated_at=events[-1].meta.recorded_at,
+            replayed=replayed,
+        )
+
 
 def digest_of(body: object) -> str:
     """BLAKE2b (128 bits, hexadecimal) of the canonical JSON of a request's body; key order does not matter."""

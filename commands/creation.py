@@ -145,7 +145,7 @@ class Creation:
 
     def _follow_ups(self, first: NewEvent, context: t.Context) -> list[NewEvent]:
         """What the settlement means for the schedule itself: events that follow its first in the same append."""
-        state = fold_schedule(first.stream, [Recorded(first.stream, 1, first.meta, first.body, 0)])
+        state = fold_schedule(first.stream, [first.at(0)])
         bodies = s.follow_ups(state, context, s.Current(next=state.next))
         return [
             NewEvent(first.stream, 2 + index, first.meta.model_copy(update={"event_id": self._ids.new()}), body)
@@ -206,7 +206,7 @@ class Creation:
         first = last - len(new.own) + 1
         return answer_of(
             schedule,
-            [Recorded(schedule, at.version, at.meta, at.body, first + index) for index, at in enumerate(new.own)],
+            [event.at(first + index) for index, event in enumerate(new.own)],
         )
 
     async def _repeated(self, call: Call, schedule: UUID) -> Answer[s.Schedule] | None:

@@ -67,7 +67,7 @@ class Feeds:
                     raise mismatch(call)
                 return OpenedFeed(answer=_answer(feed, events, replayed=True), token=None)
             position = await self._store.append([event])
-            return OpenedFeed(answer=_answer(feed, [_recorded(event, position)]), token=token)
+            return OpenedFeed(answer=_answer(feed, [event.at(position)]), token=token)
 
         return await until_no_conflict(attempt)
 
@@ -115,7 +115,7 @@ class Feeds:
             return _answer(feed, events)
         event = self._event(call, operation, feed, len(events) + 1, bodies[0], state.recipient)
         position = await self._store.append([event])
-        return _answer(feed, [*events, _recorded(event, position)])
+        return _answer(feed, [*events, event.at(position)])
 
     def _new_token(self) -> str:
         return "hf_" + urlsafe_b64encode(self._secret(TOKEN_BYTES)).decode().rstrip("=")
@@ -164,10 +164,6 @@ def _check(label: str, recipient: str | None) -> None:
             )
 
 
-def _recorded(event: NewEvent, position: int) -> Recorded:
-    return Recorded(event.stream, event.version, event.meta, event.body, position)
-
-
 def _fold(events: Sequence[Recorded]) -> f.Feed:
     state: f.Feed | None = None
     for event in events:
@@ -179,12 +175,4 @@ def _fold(events: Sequence[Recorded]) -> f.Feed:
 
 
 def _answer(feed: UUID, events: Sequence[Recorded], *, replayed: bool = False) -> Answer[f.Feed]:
-    return Answer(
-        id=feed,
-        version=events[-1].version,
-        position=events[-1].position,
-        state=_fold(events),
-        created_at=events[0].meta.recorded_at,
-        updated_at=events[-1].meta.recorded_at,
-        replayed=replayed,
-    )
+    return Answer.of(feed, events, _fold(events), replayed=replayed)

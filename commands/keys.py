@@ -54,7 +54,7 @@ class Keys:
             if events:
                 return IssuedKey(answer=_repeat_of_issue(call, key, events), text=None)
             position = await self._store.append([event])
-            return IssuedKey(answer=_answer(key, [_recorded(event, position)]), text=text)
+            return IssuedKey(answer=_answer(key, [event.at(position)]), text=text)
 
         return await until_no_conflict(attempt)
 
@@ -76,7 +76,7 @@ class Keys:
             events = await self._store.scoped(call.tenant).load(key)
             if events:
                 return _answer(key, events, replayed=True)
-            return _answer(key, [_recorded(event, await self._store.append([event]))])
+            return _answer(key, [event.at(await self._store.append([event]))])
 
         return await until_no_conflict(attempt)
 
@@ -111,7 +111,7 @@ class Keys:
             )
             ended = self._event(call, "rotate", key, len(events) + 1, bodies[0], now)
             position = await self._store.append([ended, new])
-            return IssuedKey(answer=_answer(successor, [_recorded(new, position)]), text=text)
+            return IssuedKey(answer=_answer(successor, [new.at(position)]), text=text)
 
         return await until_no_conflict(attempt)
 
@@ -126,7 +126,7 @@ class Keys:
                 return _answer(key, events)
             event = self._event(call, "revoke", key, len(events) + 1, bodies[0], self._clock.now())
             position = await self._store.append([event])
-            return _answer(key, [*events, _recorded(event, position)])
+            return _answer(key, [*events, event.at(position)])
 
         return await until_no_conflict(attempt)
 
@@ -201,10 +201,6 @@ def _repeat_of_issue(call: Call, key: UUID, events: Sequence[Recorded]) -> Answe
     return _answer(key, events[:1], replayed=True)
 
 
-def _recorded(event: NewEvent, position: int) -> Recorded:
-    return Recorded(event.stream, event.version, event.meta, event.body, position)
-
-
 def _fold(events: Sequence[Recorded]) -> k.Key:
     state: k.Key | None = None
     for event in events:
@@ -216,12 +212,4 @@ def _fold(events: Sequence[Recorded]) -> k.Key:
 
 
 def _answer(key: UUID, events: Sequence[Recorded], *, replayed: bool = False) -> Answer[k.Key]:
-    return Answer(
-        id=key,
-        version=events[-1].version,
-        position=events[-1].position,
-        state=_fold(events),
-        created_at=events[0].meta.recorded_at,
-        updated_at=events[-1].meta.recorded_at,
-        replayed=replayed,
-    )
+    return Answer.of(key, events, _fold(events), replayed=replayed)

@@ -37,7 +37,7 @@ class Models:
                 correlation_id=stream,
             )
             event = NewEvent(stream, len(events) + 1, meta, body)
-            return Recorded(stream, event.version, meta, body, await self._store.append([event]))
+            return event.at(await self._store.append([event]))
 
         return await until_no_conflict(attempt)
 

@@ -291,7 +291,7 @@ class Occurrences:
             shard = history[0].meta.shard
             events = self._new_events(occurrence, shard, state, bodies, call, first_id=first_id)
             position = await self._store.append(events)
-            stored = [Recorded(e.stream, e.version, e.meta, e.body, position) for e in events]
+            stored = [event.at(position) for event in events]
             return _answer([*history, *stored])
 
         return await until_no_conflict(attempt)
@@ -357,15 +357,7 @@ def _outcome(
 def _answer(history: Sequence[Recorded], *, replayed: bool = False) -> Answer[o.Occurrence]:
     state = fold(history)
     assert state is not None
-    return Answer(
-        id=state.id,
-        version=state.version,
-        position=history[-1].position,
-        state=state,
-        created_at=history[0].meta.recorded_at,
-        updated_at=history[-1].meta.recorded_at,
-        replayed=replayed,
-    )
+    return Answer.of(state.id, history, state, replayed=replayed)
 
 
 def _actor(owner: int) -> str:

@@ -97,15 +97,7 @@ def fold_schedule(schedule: UUID, events: Sequence[Recorded]) -> s.Schedule:
 
 def answer_of(schedule: UUID, events: Sequence[Recorded], *, replayed: bool = False) -> Answer[s.Schedule]:
     """The answer that shows the schedule as `events` leave it."""
-    return Answer(
-        id=schedule,
-        version=events[-1].version,
-        position=events[-1].position,
-        state=fold_schedule(schedule, events),
-        created_at=events[0].meta.recorded_at,
-        updated_at=events[-1].meta.recorded_at,
-        replayed=replayed,
-    )
+    return Answer.of(schedule, events, fold_schedule(schedule, events), replayed=replayed)
 
 
 def _evolve(state: s.Schedule | None, event: Recorded) -> s.Schedule:

@@ -81,7 +81,7 @@ class Recipients:
                 return RecipientWritten(_answer(stream, events), look=True)
             event = self._event(call, stream, len(events) + 1, bodies[0], self._clock.now())
             position = await self._store.append([event])
-            stored = Recorded(stream, event.version, event.meta, event.body, position)
+            stored = event.at(position)
             look = profile.zone != (before.profile.zone if before is not None else None)
             return RecipientWritten(_answer(stream, [*events, stored]), look)
 
@@ -148,12 +148,4 @@ def _answer(stream: UUID, events: Sequence[Recorded], *, replayed: bool = False)
     state = _fold(events)
     if state is None:
         raise ValueError(f"stream {stream} is not a recipient's")
-    return Answer(
-        id=stream,
-        version=events[-1].version,
-        position=events[-1].position,
-        state=state,
-        created_at=events[0].meta.recorded_at,
-        updated_at=events[-1].meta.recorded_at,
-        replayed=replayed,
-    )
+    return Answer.of(stream, events, state, replayed=replayed)

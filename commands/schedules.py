@@ -38,7 +38,7 @@ from horae.domain import timing as t
 from horae.domain.channel import NO_KAFKA, Offered
 from horae.domain.delivery import Retry
 from horae.domain.draft import Patch, check_fields, check_reason
-from horae.domain.envelope import NewEvent, Recorded
+from horae.domain.envelope import NewEvent
 from horae.domain.errors import Unavailable
 from horae.domain.ids import shard_of
 from horae.domain.request import RequestAnswered, request_stream
@@ -249,7 +249,7 @@ class Schedules(BulkCreation, ScheduleHistory):
             if note is not None:
                 stands[note] = 0
             position = events[-1].position if dry_run else await self._store.append([*beside, *new], stands)
-            stored = [Recorded(schedule, event.version, event.meta, event.body, position) for event in new]
+            stored = [event.at(position) for event in new]
             answer = answer_of(schedule, [*events, *stored])
             stays = not dry_run and getattr(bodies[-1], "next_unchanged", False)
             return await self._with_next(call, answer) if stays else answer

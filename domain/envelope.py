@@ -57,6 +57,10 @@ class NewEvent:
     meta: Meta
     body: Event
 
+    def at(self, position: int) -> Recorded:
+        """The same event as it is stored there."""
+        return Recorded(self.stream, self.version, self.meta, self.body, position)
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:

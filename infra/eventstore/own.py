@@ -29,7 +29,7 @@ class OwnEvents:
             if event.meta.event_id.version != 7:
                 return
         for position, event in enumerate(events, last - len(events) + 1):
-            self._events[position] = Recorded(event.stream, event.version, event.meta, event.body, position)
+            self._events[position] = event.at(position)
         while len(self._events) > self._capacity:
             del self._events[next(iter(self._events))]
 

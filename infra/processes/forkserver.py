@@ -41,13 +41,11 @@ _LIVES = {
 }
 #: What is imported before anybody asks, by profile: also what those modules import only when they need it.
 _AHEAD = {
-    "embedded": ("api", "worker"),
-    "stack": ("api", "worker", "relay", "indexer"),
+    "embedded": (_LIVES["api"], _LIVES["worker"]),
+    "stack": (*_LIVES.values(), "horae.infra.working_stack", "horae.infra.kafka.commanding"),
 }
-_AHEAD_BESIDE = {
-    "embedded": (),
-    "stack": ("horae.infra.working_stack", "horae.infra.kafka.commanding", "horae.infra.kafka.topics"),
-}
+#: Exit codes of a process that could not be forked, and of one that ended by a fault (EX_OSERR, EX_SOFTWARE).
+NOT_FORKED, FAULTY = 71, 70
 
 
 @dataclass(slots=True)
@@ -63,30 +61,30 @@ class ForkServer:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._forked: dict[int, _Forked] = {}
-        self._wakes, wakes = os.pipe()
+        self._selector = selectors.DefaultSelector()
+        self._wakes, self._waker = os.pipe()
         os.set_blocking(self._wakes, False)
-        os.set_blocking(wakes, False)
+        os.set_blocking(self._waker, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(wakes)
+        signal.set_wakeup_fd(self._waker)
 
     def serve(self) -> None:
         """Until the other end of the socket is closed. Our end takes the forked ones along."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._control, selectors.EVENT_READ)
-            selector.register(self._wakes, selectors.EVENT_READ)
-            lines = _Lines()
-            while True:
-                ready = {key.fileobj for key, _ in selector.select()}
-                if self._wakes in ready:
-                    with contextlib.suppress(BlockingIOError):
-                        os.read(self._wakes, 4096)
-                    self._reap()
-                if self._control in ready:
-                    heard = self._control.recv(1 << 16)
-                    if not heard:
-                        return
-                    for line in lines.feed(heard):
-                        self._obey(json.loads(line))
+        self._selector.register(self._control, selectors.EVENT_READ)
+        self._selector.register(self._wakes, selectors.EVENT_READ)
+        lines = _Lines()
+        while True:
+            ready = {key.fileobj for key, _ in self._selector.select()}
+            if self._wakes in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wakes, 4096)
+                self._reap()
+            if self._control in ready:
+                heard = self._control.recv(1 << 16)
+                if not heard:
+                    return
+                for line in lines.feed(heard):
+                    self._obey(json.loads(line))
 
     def _obey(self, asked: dict[str, Any]) -> None:
         if "start" in asked:
@@ -99,7 +97,14 @@ class ForkServer:
 
     def _start(self, number: int, kind: str, assignment: str) -> None:
         ours, lifeline = os.getpid(), os.pipe()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:  # no memory, too many processes: those that live must not die of it
+            traceback.print_exc()
+            os.close(lifeline[0])
+            os.close(lifeline[1])
+            self._say({"ended": number, "code": NOT_FORKED})
+            return
         if pid == 0:
             self._take_leave(lifeline[1])
             _become(kind, assignment, ours, lifeline[0])
@@ -111,7 +116,10 @@ class ForkServer:
         """In the forked process: nothing of the server's is left open."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._selector.close()
         self._control.close()
+        os.close(self._wakes)
+        os.close(self._waker)
         for forked in self._forked.values():
             os.close(forked.lifeline)
         os.close(lifeline)
@@ -142,7 +150,7 @@ class _Lines:
 
 def _become(kind: str, assignment: str, parent: int, lifeline: int) -> NoReturn:
     """In the forked process: be a process of that kind."""
-    code = 70
+    code = FAULTY
     try:
         tie_to_parent(parent)
         setproctitle(f"horae {kind}")
@@ -170,7 +178,7 @@ def main() -> None:
     setproctitle("horae forkserver")
     # Nothing of what an import makes is garbage: looking for some takes a third of the time.
     gc.disable()
-    for module in (*(_LIVES[kind] for kind in _AHEAD[profile]), *_AHEAD_BESIDE[profile]):
+    for module in _AHEAD[profile]:
         importlib.import_module(module)
     gc.enable()
     # Nor would the collectors of the forked ones, which by looking at it would copy the memory that they share.

@@ -103,6 +103,10 @@ async def test_nothing_but_the_program_is_forked(service: Service) -> None:
     # One to the supervisor, and the one on which the API listens.
     assert len(sockets) == 2
     assert len([name for name in sockets if name in listening]) == 1
+    # What is forked has of all that the listening socket, and the pipe whose end tells it that the server is gone.
+    worker = _open_files(Path(f"/proc/{service.family()['worker']}"))
+    shared = set(worker) & {name for name in _open_files(server) if name.startswith(("socket:", "pipe:"))}
+    assert len(shared - set(listening)) == 1
 
 
 def _open_files(process: Path) -> list[str]:
