@@ -14,6 +14,8 @@ from horae.domain.timing import Slot
 from horae.projections.statements import statements
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from horae.projections.schema import Connection
 
 _SQL = statements("audit")
@@ -38,6 +40,14 @@ class Series(NamedTuple):
     schedule: UUID
     tenant: str
     recipient_zone: str | None
+
+
+class MissedRun(NamedTuple):
+    """Slots that were missed, from the first to the last, both included."""
+
+    schedule: UUID
+    first: Slot
+    last: Slot
 
 
 async def overdue_pointers(conn: Connection, before: datetime, limit: int) -> list[Suspect]:
@@ -66,9 +76,12 @@ async def active_series(conn: Connection, after: UUID, limit: int) -> list[Serie
     return [Series(*record) for record in await conn.fetch(_SQL["active_series"], after, limit)]
 
 
-async def covered_by_missed_run(conn: Connection, schedule: UUID, slot: datetime) -> bool:
-    """Does the slot (naive local) lie within a run of missed slots on record?"""
-    return bool(await conn.fetchval(_SQL["covered_by_missed_run"], schedule, slot))
+async def missed_runs(conn: Connection, schedules: Sequence[UUID], since: datetime) -> list[MissedRun]:
+    """The runs of missed slots on record of these schedules, those which end before `since` (naive local) left out."""
+    return [
+        MissedRun(r["schedule"], Slot(local=r["slot"], fold=r["fold"]), Slot(local=r["to_slot"], fold=r["to_fold"]))
+        for r in await conn.fetch(_SQL["missed_runs"], schedules, since)
+    ]
 
 
 def _pointer(r: Any) -> Suspect:

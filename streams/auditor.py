@@ -40,11 +40,13 @@ from horae.domain.occurrence import Phase
 from horae.domain.schedule import Schedule, Status
 from horae.domain.timing.calendared import calendar_id
 from horae.domain.timing.opendays import USUAL, Standard
+from horae.domain.timing.zones import place
 from horae.projections.audit import (
+    MissedRun,
     Series,
     Suspect,
     active_series,
-    covered_by_missed_run,
+    missed_runs,
     overdue_pointers,
     stuck_occurrences,
     unwatched_pointers,
@@ -57,6 +59,8 @@ _LOWEST = UUID(int=0)
 _AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, Unavailable, Busy)
 #: A recipient may have moved by that much since the slot was planned.
 _ZONES_APART = timedelta(hours=26)
+#: No overlap is longer: a run of missed slots may end at an earlier local time than a slot within it.
+_OVERLAP = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,19 +167,21 @@ class Auditor:
         wanted = {(tenant, named) for tenant, named in kept if named is not None}
         calendars = await self._resolver.resolve(wanted) if wanted else NO_CALENDARS
         expected = [
-            Suspect(each.schedule, each.tenant, _id(each.schedule, at), at.slot, at.due_at, "unheard")
+            (Suspect(each.schedule, each.tenant, _id(each.schedule, at), at.slot, at.due_at, "unheard"), at.plan.zone)
             for each in series
             if each.schedule in asked
             for at in self._slots_of(each, asked[each.schedule], before, calendars)
         ]
-        heard = await self._store.load_many({suspect.occurrence for suspect in expected})
-        unheard = [suspect for suspect in expected if suspect.occurrence not in heard]
+        heard = await self._store.load_many({suspect.occurrence for suspect, _ in expected})
+        unheard = [(suspect, zone) for suspect, zone in expected if suspect.occurrence not in heard]
         if not unheard:
             return len(expected), []
+        earliest = min(suspect.slot.local for suspect, _ in unheard) - _OVERLAP
         async with self._pool.acquire() as conn:
-            return len(expected), [
-                s for s in unheard if not await covered_by_missed_run(conn, s.schedule, s.slot.local)
-            ]
+            runs = await missed_runs(conn, list({suspect.schedule for suspect, _ in unheard}), earliest)
+        return len(expected), [
+            suspect for suspect, zone in unheard if not any(_covers(run, suspect, zone) for run in runs)
+        ]
 
     def _slots_of(
         self, series: Series, asked: Sequence[Recorded], before: datetime, calendars: KnownCalendars
@@ -256,6 +262,14 @@ def _silence(suspect: Suspect, now: datetime) -> NewEvent:
 
 def _id(schedule: UUID, at: t.Next) -> UUID:
     return occurrence_id(schedule, at.slot.local, at.slot.fold)
+
+
+def _covers(run: MissedRun, suspect: Suspect, zone: str) -> bool:
+    """Is the slot one of those missed? By the order of a zone's clocks: local times alone repeat in an overlap."""
+    if run.schedule != suspect.schedule:
+        return False
+    first, at, last = (place(slot.local, slot.fold, zone) for slot in (run.first, suspect.slot, run.last))
+    return first <= at <= last
 
 
 def _is_silent(suspect: Suspect, asked: Sequence[Recorded], heard: Sequence[Recorded], before: datetime) -> bool:

@@ -133,6 +133,15 @@ def gap_at(local: datetime, name: str) -> timedelta:
     return late - early
 
 
+def place(local: datetime, fold: int, name: str) -> tuple[datetime, datetime]:
+    """Sort key of a local time among a zone's: as the clocks on its walls show them one after the other.
+
+    In an overlap 02:40 with fold 0 is before 02:10 with fold 1. Times that a gap swallows come where the gap is.
+    """
+    at = to_utc(local, fold, name)
+    return (segment_at(at, name).start if gap_at(local, name) > timedelta(0) else at), local
+
+
 def segment_at(instant: datetime, name: str) -> Segment:
     """The stretch of constant offset that holds an instant (naive UTC)."""
     starts, segments = _segments(name, instant.year)

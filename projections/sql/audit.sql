@@ -31,9 +31,9 @@ WHERE phase = 'active' AND recurring AND id > $1
 ORDER BY id
 LIMIT $2;
 
--- name: covered_by_missed_run
--- Whether a slot lies within a run of missed slots on record.
-SELECT EXISTS (
-    SELECT FROM occurrences
-    WHERE schedule = $1 AND status = 'missed' AND slot <= $2 AND coalesce(missed_to, slot) >= $2
-);
+-- name: missed_runs
+-- Runs of missed slots of the schedules $1, but for those which end before the local time $2.
+SELECT schedule, slot, fold, coalesce(missed_to, slot) AS to_slot, coalesce(missed_to_fold, fold) AS to_fold
+FROM occurrences
+WHERE schedule = ANY($1) AND status = 'missed' AND coalesce(missed_to, slot) >= $2
+ORDER BY schedule, slot, fold;

@@ -6,7 +6,7 @@ Each takes a session and the statement's parameters, and gives rows. Writes are 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -210,9 +210,17 @@ def _active_series(conn: Session, after: UUID, limit: int) -> list[Record]:
     return sorted(found, key=lambda row: row["id"])[:limit]
 
 
-def _covered(conn: Session, schedule: UUID, slot: datetime) -> list[Record]:
-    runs = (r for r in conn.table("occurrences").values() if r["schedule"] == schedule and r["status"] == "missed")
-    return [Record(exists=any(r["slot"] <= slot <= (r["missed_to"] or r["slot"]) for r in runs))]
+def _missed_runs(conn: Session, schedules: Sequence[UUID], since: datetime) -> list[Record]:
+    found = [
+        Record(
+            row,
+            to_slot=row["missed_to"] or row["slot"],
+            to_fold=row["fold"] if row["missed_to_fold"] is None else row["missed_to_fold"],
+        )
+        for row in conn.table("occurrences").values()
+        if row["schedule"] in schedules and row["status"] == "missed" and (row["missed_to"] or row["slot"]) >= since
+    ]
+    return sorted(found, key=lambda row: (row["schedule"], row["slot"], row["fold"]))
 
 
 def _open_owners(conn: Session) -> list[Record]:
@@ -301,7 +309,7 @@ STATEMENTS: dict[str, Callable[..., list[Record]]] = {
     "unwatched_pointers": _unwatched_pointers,
     "stuck_occurrences": _stuck,
     "active_series": _active_series,
-    "covered_by_missed_run": _covered,
+    "missed_runs": _missed_runs,
     "open_owners": _open_owners,
     "open_claims": _open_claims,
     "applied_position": _applied_position,

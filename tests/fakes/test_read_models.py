@@ -12,7 +12,7 @@ import pytest
 
 from horae.projections.audit import (
     active_series,
-    covered_by_missed_run,
+    missed_runs,
     overdue_pointers,
     stuck_occurrences,
     unwatched_pointers,
@@ -52,7 +52,7 @@ async def answers(conn: Any, told: World) -> list[tuple[str, Any]]:
         ("applied", applied_position(conn)),
         *((f"claims of {owner}", open_claims(conn, owner)) for owner in owners),
         *((f"slot of {id_}", current_slot(conn, told.tenants[id_], id_)) for id_ in told.schedules),
-        *((f"run over {id_}", covered_by_missed_run(conn, id_, before.replace(tzinfo=None))) for id_ in told.schedules),
+        ("missed", missed_runs(conn, sorted(told.schedules), before.replace(tzinfo=None) - timedelta(days=1))),
     ]
     found = [(name, await question) for name, question in asked]
     unordered = ("due", "stuck", "overdue")

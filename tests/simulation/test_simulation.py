@@ -16,13 +16,15 @@ from horae.domain import occurrence as o
 from horae.domain import schedule as s
 from horae.domain.delivery import Mode
 from horae.domain.occurrence import attempts, deciding
+from horae.streams import auditor
 from horae.streams.feed import Feed
 from tests.simulation.history import Result, run
 from tests.simulation.shrinking import shrink
 
 #: Seeds that once failed, with what brings the fault back; what was wrong is told in docs/proof.md.
-REGRESSIONS: dict[str, tuple[type, str, Callable[..., object]]] = {
+REGRESSIONS: dict[str, tuple[object, str, Callable[..., object]]] = {
     "26": (Feed, "_session_ended", lambda *_: None),
+    "102886": (auditor, "place", lambda local, _fold, _zone: (local, local)),
 }
 
 

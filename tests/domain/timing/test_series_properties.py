@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from horae.domain import timing as t
 from horae.domain.timing.series import start_of
-from horae.domain.timing.zones import to_utc
+from horae.domain.timing.zones import place, to_utc
 from tests.domain.timing.cases import take, walk
 from tests.domain.timing.strategies import series
 
@@ -40,6 +40,14 @@ def test_slots_strictly_increase(case: Case) -> None:
     slots = take(*case, N)
     assert all(_nominal(a) < _nominal(b) for a, b in pairwise(slots))
     assert len({slot.slot for slot in slots}) == len(slots)
+
+
+@given(series())
+def test_slots_come_in_the_order_of_the_clocks(case: Case) -> None:
+    """By `place`, that is: also where local times repeat, and where a gap swallows them."""
+    slots = take(*case, N)
+    places = [place(slot.slot.local, slot.slot.fold, slot.plan.zone) for slot in slots]
+    assert all(a < b for a, b in pairwise(places))
 
 
 @given(series(), st.integers(0, N - 1))
@@ -87,8 +95,9 @@ def test_find_knows_its_own_slots_and_no_others(case: Case) -> None:
         other = t.Slot(local=slot.slot.local + timedelta(seconds=1), fold=slot.slot.fold)
         assert t.find(timing, other, ctx) is None
         twin = t.Slot(local=slot.slot.local, fold=1 - slot.slot.fold)
-        found = t.find(timing, twin, ctx)  # a first passing may lie before the present
-        assert twin in own or found is None or found.due_at <= ctx.now
+        found = t.find(timing, twin, ctx)
+        # A first passing may lie before the present, a second one behind those that were taken.
+        assert twin in own or found is None or not ctx.now < found.due_at <= slots[-1].due_at
 
 
 @given(series(jitter=False))
