@@ -20,8 +20,8 @@ from horae.projections.queries import ScheduleRow
 from tests.domain.timing.strategies import series
 from tests.fixtures.calendar_program import laid_out, zones_of
 
-#: Slots that are compared.
-N = 40
+#: Slots that are compared, and more than a drawn start may leave behind, every ten minutes for 50 hours.
+N, PASSED = 40, 400
 
 #: python-dateutil refuses a change by a whole day, and takes a change of standard time for a gap of two days.
 BEYOND_OTHERS = {"Pacific/Apia", "Asia/Kathmandu"}
@@ -70,7 +70,7 @@ def row(timing: t.Timing, ctx: t.Context, **more: Any) -> ScheduleRow:
 def file_of(*rows: ScheduleRow, now: datetime) -> str:
     """The feed of these schedules."""
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    return render(Shown(title="x", today=today, schedules=rows, calendars={}, slots=N + 40)).decode()
+    return render(Shown(title="x", today=today, schedules=rows, calendars={}, slots=N + PASSED)).decode()
 
 
 def slots(every: t.Every, ctx: t.Context, count: int = N) -> list[t.Next]:
