@@ -72,9 +72,9 @@ async def test_who_has_lost_his_lock_has_nothing_any_more(database: Database, po
         async with beating(database, pool, [3]) as second:
             await living.look()
             assert living.among().count == 2
-            # What the death of its process does to its session.
+            # What the death of its process does to its session, which has ended when this returns.
             await pool.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7301 "
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7301 "
                 "AND objid = $1",
                 second.id,
             )
