@@ -34,6 +34,7 @@ from horae.api.routes import (
     subscriptions,
     system,
     timings,
+    zonechanges,
     zones,
 )
 from horae.api.services import Services
@@ -88,6 +89,7 @@ def create_app(services: Services) -> FastAPI:
         calendars,
         subscriptions,
         zones,
+        zonechanges,
         system,
     ):
         app.include_router(module.router)

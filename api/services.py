@@ -22,6 +22,7 @@ from horae.commands.ports import Clock, EventStore, Ids, Refs, SendTimes
 from horae.commands.recipients import Recipients
 from horae.commands.schedules import Schedules
 from horae.commands.subscriptions import Subscriptions
+from horae.commands.zonechanges import ZoneChanges
 from horae.projections.progress import Progress
 from horae.projections.search.ports import SearchIndex
 
@@ -103,6 +104,7 @@ class Services:
     keys: Keys
     calendars: Calendars
     subscriptions: Subscriptions
+    zone_changes: ZoneChanges
     feeds: Feeds
     store: EventStore
     #: Of the restricted role `horae_api`, with search_path = read.

@@ -240,10 +240,20 @@ class Calendars:
             position = await self._store.append([event], nameable.expects)
             return _answer(stream, [*events, event.at(position)])
 
-        answer = await until_no_conflict(attempt)
+        return await self._with_users(call, calendar, await until_no_conflict(attempt))
+
+    async def repeated(self, call: Call, calendar: str, operation: str) -> CalendarWritten | None:
+        """What the same request stored before; None: it is new. Raises `IdempotencyMismatch`."""
+        stream = c.calendar_stream(call.tenant, calendar)
+        events = await self._store.scoped(call.tenant).load(stream) if call.idempotency_key is not None else []
+        repeat = find_repeat(call, operation, stream, events)
+        if repeat is None:
+            return None
+        return await self._with_users(call, calendar, _answer(stream, events[: repeat.version], replayed=True))
+
+    async def _with_users(self, call: Call, calendar: str, answer: Answer[c.State]) -> CalendarWritten:
         # Also of a repeat, and where nothing differed: whoever asks again finishes what was broken off.
-        users = await self._users.schedules_on(call.tenant, calendar, answer.position)
-        return CalendarWritten(answer, users)
+        return CalendarWritten(answer, await self._users.schedules_on(call.tenant, calendar, answer.position))
 
     async def get(self, tenant: str, calendar: str) -> Answer[c.State]:
         """The calendar as it was written. Raises `NotFound`."""

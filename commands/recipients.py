@@ -92,8 +92,21 @@ class Recipients:
         stream = recipient_stream(tenant, recipient)
         events = await self._store.scoped(tenant).load(stream)
         if not events:
-            raise NotFound("There is no such recipient.", field="recipient", value=recipient, hint="PUT it first.")
+            raise _unknown(recipient)
         return _answer(stream, events)
+
+    async def zones(self, tenant: str, recipient: str) -> list[tuple[str | None, datetime]]:
+        """The zones that they had, oldest first, each with the instant from which on. Raises `NotFound`."""
+        events = await self._store.scoped(tenant).load(recipient_stream(tenant, recipient))
+        if not events:
+            raise _unknown(recipient)
+        told: list[tuple[str | None, datetime]] = []
+        for event in events:
+            if isinstance(event.body, r.RecipientSet):
+                zone = event.body.personal.zone
+                if not told or told[-1][0] != zone:
+                    told.append((zone, event.meta.recorded_at))
+        return told
 
     async def zone(self, tenant: str, recipient: str) -> str | None:
         """The zone that the recipient prefers; None if none is known."""
@@ -128,6 +141,10 @@ def needs_recipient(timing: t.Timing) -> bool:
 def follows_recipient(timing: t.Timing) -> bool:
     """Does it go on depending on it, so that it is planned anew when they move?"""
     return isinstance(timing, t.Every | t.At | t.Best) and timing.zone == "recipient"
+
+
+def _unknown(recipient: str) -> NotFound:
+    return NotFound("There is no such recipient.", field="recipient", value=recipient, hint="PUT it first.")
 
 
 def _check(profile: r.RecipientProfile) -> None:

@@ -75,6 +75,9 @@ class Subscriptions:
             )
         url = _https(url)
         check_url(url, "url")
+        # Before the file is asked for: its server may be away by now.
+        if (repeat := await self._calendars.repeated(call, calendar, "subscribe")) is not None:
+            return Look("changed", repeat, Validators())
         year = self._clock.now().year
         try:
             fetched = await self._source.fetch(url)

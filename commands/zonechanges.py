@@ -21,6 +21,7 @@ from horae.domain import zonechange as z
 from horae.domain.envelope import Event, NewEvent, Recorded
 from horae.domain.errors import Conflict, NotFound
 from horae.domain.ids import shard_of
+from horae.domain.timing.opendays import USUAL, Standard
 
 #: Planned slots that are looked at together.
 PAGE = 200
@@ -52,6 +53,28 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True)
+class Glance:
+    """The same of so many of them; `after`: behind which schedule the next glance begins, None: this was the last."""
+
+    checked: int
+    moves: tuple[z.Move, ...]
+    after: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A change with every slot that it concerned, in the order in which it was done.
+
+    Once it is undone, or while that is under way: `restored` are back, `left` is schedule -> why its slot stayed.
+    """
+
+    change: z.Change
+    moves: tuple[z.Move, ...]
+    restored: tuple[UUID, ...]
+    left: Mapping[UUID, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Undone:
     """What became of the slots that a change had moved; `left`: schedule -> why its slot stayed."""
 
@@ -72,22 +95,31 @@ class ZoneChanges:
         pointers: SeriesPointers,
         plans: PlansOfOthers,
         default_zone: str = "UTC",
+        standard: Standard = USUAL,
     ) -> None:
         self._store, self._clock, self._ids, self._plans = store, clock, ids, plans
-        self._looking = Looking(store, clock, pointers, default_zone)
+        self._looking = Looking(store, clock, pointers, default_zone, standard)
 
     async def survey(self, tenant: str) -> Survey:
         """What would move; nothing is stored."""
         checked = 0
         moves: list[z.Move] = []
         after: UUID | None = None
-        while rows := await self._plans.planned_by_others(tenant, t.tzdata_version(), after, PAGE):
-            after = rows[-1][0]
-            checked += len(rows)
-            standing = await self._looking.at(tenant, dict(rows))
-            looked = await self._looking.look(tenant, _NO_CHANGE, "wall_time", standing)
-            moves += [move for each in looked if (move := each.move) is not None]
-        return Survey(tenant, checked, tuple(moves))
+        while True:
+            seen = await self.glance(tenant, after, PAGE)
+            checked += seen.checked
+            moves += seen.moves
+            after = seen.after
+            if after is None:
+                return Survey(tenant, checked, tuple(moves))
+
+    async def glance(self, tenant: str, after: UUID | None, limit: int) -> Glance:
+        """What would move of the next `limit` schedules behind `after` that another release planned, by id."""
+        rows = await self._plans.planned_by_others(tenant, t.tzdata_version(), after, limit)
+        standing = await self._looking.at(tenant, dict(rows)) if rows else []
+        looked = await self._looking.look(tenant, _NO_CHANGE, "wall_time", standing)
+        moves = tuple(move for each in looked if (move := each.move) is not None)
+        return Glance(len(rows), moves, rows[-1][0] if len(rows) == limit else None)
 
     async def apply(self, call: Call, change: UUID, keep: s.Keep) -> Survey:
         """Plan anew what moves, by an event for each schedule, and record it all under `change`; nothing if none does.
@@ -109,21 +141,13 @@ class ZoneChanges:
 
     async def undo(self, call: Call, change: UUID) -> Undone:
         """Put back what the change moved and nobody has moved since. Raises `NotFound`, `Conflict` if it was undone."""
-        found = next((each for each in await self.changes(call.tenant) if each.id == change), None)
-        if found is None:
-            raise NotFound("There is no such change of zone data.", field="change", value=str(change))
-        if found.undone_at is not None:
+        found = await self.report(call.tenant, change)
+        if found.change.undone_at is not None:
             raise Conflict("This change was undone already.", field="change", value=str(change))
-        restored: list[UUID] = []
-        left: dict[UUID, str] = {}
-        parts = await self._store.scoped(call.tenant).load(z.slots_stream(call.tenant, change))
-        for part in parts:
-            if isinstance(part.body, z.SlotsRestored):  # an undoing that was broken off
-                restored += part.body.restored
-                left |= part.body.left
+        # Not empty where an undoing was broken off.
+        restored, left = list(found.restored), dict(found.left)
         done = {*restored, *left}
-        moved = [move.schedule_id for part in parts if isinstance(part.body, z.SlotsMoved) for move in part.body.moves]
-        open_ = [schedule for schedule in moved if schedule not in done]
+        open_ = [move.schedule_id for move in found.moves if move.schedule_id not in done]
         for start in range(0, len(open_), PART):
             done_now = await self._restore(call, change, open_[start : start + PART])
             restored += done_now.restored
@@ -136,10 +160,24 @@ class ZoneChanges:
         events = await self._store.scoped(tenant).load(z.changes_stream(tenant))
         return z.changes([(event.body, event.meta.recorded_at) for event in events])
 
-    async def moves(self, tenant: str, change: UUID) -> list[z.Move]:
-        """What one of them concerned, in the order in which it was done."""
-        parts = await self._store.scoped(tenant).load(z.slots_stream(tenant, change))
-        return [move for part in parts if isinstance(part.body, z.SlotsMoved) for move in part.body.moves]
+    async def report(self, tenant: str, change: UUID) -> Report:
+        """One of them as a whole. Raises `NotFound`."""
+        found = next((each for each in await self.changes(tenant) if each.id == change), None)
+        if found is None:
+            raise NotFound("There is no such change of zone data.", field="change", value=str(change))
+        moves: list[z.Move] = []
+        restored: list[UUID] = []
+        left: dict[UUID, str] = {}
+        for part in await self._store.scoped(tenant).load(z.slots_stream(tenant, change)):
+            match part.body:
+                case z.SlotsMoved() as moved:
+                    moves += moved.moves
+                case z.SlotsRestored() as back:
+                    restored += back.restored
+                    left |= back.left
+                case other:
+                    raise ValueError(f"{other.name} is not an event of this stream")
+        return Report(found, tuple(moves), tuple(restored), left)
 
     # --- parts ------------------------------------------------------------------------------------------------------
 

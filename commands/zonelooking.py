@@ -20,6 +20,7 @@ from horae.domain import zonechange as z
 from horae.domain.envelope import Recorded
 from horae.domain.ids import occurrence_id, recipient_stream
 from horae.domain.timing.calendared import calendar_id
+from horae.domain.timing.opendays import Standard
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,11 @@ class _Read:
 class Looking:
     """Reads of one installation; stateless but for the calendars that it remembers."""
 
-    def __init__(self, store: EventStore, clock: Clock, pointers: SeriesPointers, default_zone: str) -> None:
+    def __init__(
+        self, store: EventStore, clock: Clock, pointers: SeriesPointers, default_zone: str, standard: Standard
+    ) -> None:
         self._store, self._clock, self._pointers, self._default_zone = store, clock, pointers, default_zone
-        self._calendars = Resolver(store)
+        self._calendars = Resolver(store, standard)
 
     async def at(self, tenant: str, currents: Mapping[UUID, t.Next]) -> list[Standing]:
         """The schedules, standing where a read model has them."""

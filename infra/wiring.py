@@ -25,6 +25,7 @@ from horae.commands.ports import Clock
 from horae.commands.recipients import Recipients
 from horae.commands.schedules import Schedules
 from horae.commands.subscriptions import Subscriptions
+from horae.commands.zonechanges import ZoneChanges
 from horae.infra.build import build_info
 from horae.infra.calendarsource import HttpCalendarSource
 from horae.infra.clock import SystemClock, VirtualClock
@@ -101,6 +102,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             models=Models(store, clock, ids, send_times),
             calendars=calendars,
             subscriptions=Subscriptions(calendars, clock, real_clock, source, shortest),
+            zone_changes=ZoneChanges(store, clock, ids, standing, standing, settings.default_zone, settings.standard),
             # Keys and tokens live on real time, whatever the service's clock says.
             feeds=Feeds(store, real_clock, ids, refs, secrets.token_bytes),
             keys=Keys(store, real_clock, ids, secrets.token_bytes),

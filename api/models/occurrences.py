@@ -201,6 +201,19 @@ class RecipientShown(Shown):
     )
 
 
+class ZoneHad(Shown):
+    """A zone that a recipient preferred, from an instant until the next one."""
+
+    zone: str | None = Field(default=None, description="null: none was known.", examples=["Europe/Berlin"])
+    since: datetime
+
+
+class ZonesHad(Shown):
+    """Where a recipient lived."""
+
+    items: list[ZoneHad] = Field(description="Oldest first; the last one holds.")
+
+
 class TimelineShown(Shown):
     """What a recipient got, or (`pending`) the coming slot of one of their schedules."""
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from horae.api import openapi
 from horae.api.auth import Caller, caller_of
 from horae.api.bodies import query, read_model
-from horae.api.models.occurrences import RecipientBody, RecipientShown, Timeline
+from horae.api.models.occurrences import RecipientBody, RecipientShown, Timeline, ZoneHad, ZonesHad
 from horae.api.models.schedules import Replanned
 from horae.api.reading import PageQuery, ReadQuery, read_models, services_of
 from horae.api.replanning import replan
@@ -120,6 +120,19 @@ async def get_recipient(request: Request, recipient_id: str) -> Response:
     query(request, ReadQuery)
     answer = await services_of(request).recipients.get(caller.tenant, checked_id(recipient_id))
     return respond(_shown(answer), headers=etag(answer.version))
+
+
+@router.get(
+    "/v1/recipients/{recipient_id}/zones",
+    **openapi.operation("The zones that a recipient had", answer=ZonesHad, query=ReadQuery),
+)
+async def get_zones(request: Request, recipient_id: str) -> Response:
+    """Every zone that was set for them and since when, from the log itself."""
+    caller = caller_of(request, Scope.READ)
+    query(request, ReadQuery)
+    told = await services_of(request).recipients.zones(caller.tenant, checked_id(recipient_id))
+    items = [ZoneHad.model_construct(zone=zone, since=since) for zone, since in told]
+    return respond(ZonesHad.model_construct(items=items))
 
 
 @router.get(

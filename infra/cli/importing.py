@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -17,11 +18,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from horae.infra.cli.client import ApiKey, AsJson, Data, Url, connect
 from horae.infra.cli.output import console, errors, fail, say, show_json, table
 from horae.infra.importing.calendar import read_calendar
-from horae.infra.importing.items import ImportFileError, Item, Reject
+from horae.infra.importing.items import ImportFileError, Item, Reject, asking, policy_of
 from horae.infra.importing.sending import Accepted, Report, check, send
 from horae.infra.importing.table import read_table
 from horae.infra.importing.text import decode
 from horae.infra.settings import load
+
+#: Actions in words, where their names are none.
+_ACTIONS = {
+    "none": "meet nobody",
+    "given_way": "gave way",
+    "partly_given_way": "gave way in part",
+    "kept": "went first",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -34,6 +43,11 @@ def import_(
     channel: str = typer.Option("log:", help="Channel of rows that name none."),
     encoding: str | None = typer.Option(None, help="Encoding of the file; else its mark, UTF-8, or a guess."),
     rejects: Path | None = typer.Option(None, help="Where refused rows go; else FILE.rejects.csv."),
+    conflicts: str | None = typer.Option(
+        None,
+        help="What becomes of schedules that come too close to others, where the row does not say: allow, reject, "
+        "shift, merge, highest_priority; or JSON with a window.",
+    ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Only say what would be taken; nothing is sent."),
     now: datetime | None = typer.Option(None, formats=["%Y-%m-%dT%H:%M:%SZ"], help="The present of a dry run."),
     url: str | None = Url,
@@ -44,6 +58,8 @@ def import_(
     """Import schedules from a CSV or iCalendar file. A second import of the same file adds nothing."""
     try:
         entries = list(_read(file, channel, encoding))
+        if conflicts is not None:
+            entries = list(asking(entries, _policy(conflicts)))
     except ImportFileError as error:
         fail(f"{file}: {error}")
     if dry_run:
@@ -56,7 +72,7 @@ def import_(
     if report.rejected:
         _write_rejects(where, report.rejected)
     if as_json:
-        show_json(_document(report, where))
+        show_json(_document(report, where, dry_run))
     else:
         _tell(report, where, dry_run)
 
@@ -68,6 +84,13 @@ def _read(file: Path, channel: str, encoding: str | None) -> Iterator[Item | Rej
     if file.suffix.lower() in (".ics", ".ical", ".ifb"):
         return read_calendar(decoded.text, channel=channel)
     return read_table(decoded.text, channel=channel)
+
+
+def _policy(text: str) -> dict[str, Any]:
+    try:
+        return policy_of(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--conflicts") from None
 
 
 def _check(entries: list[Item | Reject], now: datetime | None) -> Report:
@@ -97,7 +120,17 @@ def _write_rejects(path: Path, rejected: list[Reject]) -> None:
             writer.writerow(cells)
 
 
-def _document(report: Report, where: Path) -> dict[str, object]:
+def _settled(report: Report) -> list[tuple[Accepted, Any]]:
+    """Those that asked about conflicts, with what was decided."""
+    return [(each, each.settled) for each in report.accepted if each.settled is not None]
+
+
+def _unasked(report: Report) -> int:
+    """How many of a dry run's rows would ask the service about conflicts."""
+    return sum("conflicts" in each.item.body for each in report.accepted)
+
+
+def _document(report: Report, where: Path, dry_run: bool) -> dict[str, object]:
     return {
         "rows": report.rows,
         "accepted": report.rows - len({reject.row for reject in report.rejected}),
@@ -108,6 +141,8 @@ def _document(report: Report, where: Path) -> dict[str, object]:
             for r in report.rejected
         ],
         "rejects_file": str(where) if report.rejected else None,
+        "settled": [{"row": each.item.row, "id": each.id} | settled for each, settled in _settled(report)],
+        "conflicts_not_looked_at": _unasked(report) if dry_run else 0,
     }
 
 
@@ -117,6 +152,11 @@ def _tell(report: Report, where: Path, dry_run: bool) -> None:
     say(f"{report.rows} rows: {len(report.accepted)} {would}accepted, {len(report.rejected)} {would}rejected", "bold")
     if there:
         say(f"{there} of them were there already; {report.created} are new.")
+    if settled := Counter(what["action"] for _, what in _settled(report)):
+        told = ", ".join(f"{count} {_ACTIONS.get(action, action)}" for action, count in settled.most_common())
+        say(f"Of those that asked about conflicts: {told}.")
+    if dry_run and (unasked := _unasked(report)):
+        say(f"{unasked} ask about conflicts, which only the service can look at: a dry run does not.", "yellow")
     if not report.rejected:
         return
     counts = Counter(reject.place for reject in report.rejected)

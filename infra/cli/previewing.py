@@ -15,6 +15,8 @@ from rich.text import Text
 
 from horae.domain import timing as t
 from horae.domain.errors import Invalid
+from horae.domain.timing.calendared import calendar_id
+from horae.domain.timing.opendays import DEFAULT, built_in
 from horae.domain.timing.zones import to_local
 from horae.infra.cli.output import say, show_json, table
 from horae.infra.clock import SystemClock
@@ -60,7 +62,8 @@ def preview(
     as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
 ) -> None:
     """Show when a timing would fire, with every clock change that touches it. Works without a running service."""
-    use_zone_data_of(load().settings)
+    settings = load().settings
+    use_zone_data_of(settings)
     if timing is not None:
         document = _json(timing)
     else:
@@ -69,9 +72,15 @@ def preview(
         document |= {name: value for name, value in extra.items() if value is not None}
     start = _instant(after) if after else None
     now = SystemClock().now()
+    parsed = _parse(document)
     # Bound neither to the present nor to the horizon: what is asked about may begin anywhere.
-    context = t.Context(now=min(now, start) if start else now, schedule_id=_NO_SCHEDULE, default_zone=zone or "UTC")
-    normal = t.normalise(_parse(document), context)
+    context = t.Context(
+        now=min(now, start) if start else now,
+        schedule_id=_NO_SCHEDULE,
+        default_zone=zone or "UTC",
+        calendar=built_in(settings.standard) if calendar_id(parsed) == DEFAULT else None,
+    )
+    normal = t.normalise(parsed, context)
     result = t.preview(normal, count, context, start)
     if as_json:
         show_json({"timing": normal.model_dump(mode="json", exclude_none=True)} | result.model_dump(mode="json"))

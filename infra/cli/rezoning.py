@@ -1,6 +1,7 @@
-"""`horae tz status|apply|undo|check`: what newer zone data move of an installation's plans, moving it, and back.
+"""`horae tz status|apply|undo|check|report`: what newer zone data move of an installation's plans, moving it, and back.
 
-For operators, who have the data folder or the DSN: it concerns every tenant. `check` needs neither.
+For operators, who have the data folder or the DSN: it concerns every tenant. `check` needs neither; `report` asks the
+API, and tells what it tells the tenant whose key it has.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from horae.commands.zonechanges import Survey, Undone
 from horae.domain.timing import zonedata
 from horae.domain.zonechange import Change, Move
 from horae.infra import logging
+from horae.infra.cli.asking import Told, asks
+from horae.infra.cli.client import Api
 from horae.infra.cli.output import say, show_json, table
 from horae.infra.settings import Settings, load
 
@@ -38,6 +41,7 @@ def add_to(group: typer.Typer) -> None:
     group.command()(apply)
     group.command()(undo)
     group.command()(check)
+    group.command()(report)
 
 
 def status(dsn: str | None = _DSN, data: Path | None = _DATA, as_json: bool = _JSON) -> None:
@@ -131,6 +135,46 @@ def check(
         )
     for reason in found["not_asked"]:
         say(f"Not asked: {reason}.", "yellow")
+
+
+@asks
+def report(
+    api: Api,
+    change: UUID | None = typer.Argument(None, help="Which; by default all are listed."),
+) -> Told:
+    """Show which changes of zone data concerned a tenant's slots, or one with each of them; by the tenant's key."""
+    if change is None:
+        listed = api.get("/v1/zones/changes", limit=500)
+        rows = [
+            (c["id"], c["at"], c["tzdata"], c["keep"].replace("_", " "), sum(c["zones"].values()), c["undone_at"])
+            for c in listed["items"]
+        ]
+        return Told(listed, lambda: table(("change", "at (UTC)", "to", "keeping", "moved", "undone (UTC)"), rows))
+    told = api.get(f"/v1/zones/changes/{change}", limit=500)
+    page = told
+    while page["next"] is not None:
+        page = api.get(f"/v1/zones/changes/{change}", limit=500, cursor=page["next"])
+        told["items"] += page["items"]
+    told["next"] = None
+    head = ("schedule", "slot", "zone", "planned (UTC)", "now (UTC)", "planned by", "undone")
+    moves = [
+        (
+            move["schedule_id"],
+            move["slot"]["local"].replace("T", " "),
+            move["zone"],
+            move["before"],
+            move["after"] or "not any more",
+            move["tzdata"],
+            move["left"] or ("yes" if move["undone"] else None),
+        )
+        for move in told["items"]
+    ]
+
+    def tell() -> None:
+        say(f"To zone data {told['tzdata']} at {told['at']}, keeping {told['keep'].replace('_', ' ')}.")
+        table(head, moves)
+
+    return Told(told, tell)
 
 
 async def _asked(url: str, server: str | None) -> dict[str, Any]:

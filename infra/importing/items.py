@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -43,3 +44,24 @@ class Reject:
 
 class ImportFileError(Exception):
     """The file as a whole cannot be read: the message says why and what to do."""
+
+
+def policy_of(text: str) -> dict[str, Any]:
+    """`conflicts` of a schedule, written as a strategy's name or as its JSON object. Raises ValueError."""
+    text = text.strip()
+    if not text.startswith("{"):
+        return {"strategy": text}
+    try:
+        value: dict[str, Any] = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"It is not JSON: {error}.") from None
+    return value
+
+
+def asking(entries: Iterable[Item | Reject], policy: Mapping[str, Any]) -> Iterator[Item | Reject]:
+    """The same, where items that do not say what becomes of conflicts ask for `policy`."""
+    for entry in entries:
+        if isinstance(entry, Item) and "conflicts" not in entry.body:
+            yield replace(entry, body={**entry.body, "conflicts": dict(policy)})
+        else:
+            yield entry

@@ -6,7 +6,7 @@ Each item travels with its own idempotency key, so that an import that broke off
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -25,6 +25,9 @@ from horae.infra.problems import Refused
 #: Items in one bulk request.
 CHUNK = 500
 
+#: What ends a schedule as it is made, so that it has no slots to leave out.
+_ENDED = ("merged", "given_way")
+
 
 class Poster(Protocol):
     """POST to the API: raises `Refused` on a problem document, gives the parsed answer."""
@@ -42,6 +45,8 @@ class Accepted:
     due_at: str | None = None
     #: True: it was there already, from an earlier import.
     replayed: bool = False
+    #: What was decided among others, as the service told it; None: it did not ask.
+    settled: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -92,7 +97,11 @@ def _send_chunk(api: Poster, items: Sequence[Item], report: Report) -> None:
         if problem is not None:
             report.rejected.append(_rejected(item, problem))
             continue
-        report.accepted.append(Accepted(item, result["id"], result.get("next_due_at"), bool(result.get("replayed"))))
+        settled = result.get("settled")
+        replayed = bool(result.get("replayed"))
+        report.accepted.append(Accepted(item, result["id"], result.get("next_due_at"), replayed, settled))
+        if settled is not None and settled["action"] in _ENDED:
+            continue
         for slot in item.skips:
             _skip(api, item, result["id"], slot, report)
 
@@ -116,6 +125,8 @@ def _skip(api: Poster, item: Item, schedule: str, slot: str, report: Report) -> 
 
 def _rejected(item: Item, problem: dict[str, Any]) -> Reject:
     what = str(problem.get("detail") or problem.get("title"))
+    if others := problem.get("conflicts"):
+        what += f" It meets {', '.join(each['schedule'] for each in others)}."
     column = _column(str(problem.get("field") or "row"))
     hint = str(problem.get("hint") or "")
     return Reject(item.row, item.line, item.names.get(column, column), what, hint, item.label)

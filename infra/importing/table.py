@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
 
-from horae.infra.importing.items import ImportFileError, Item, Reject
+from horae.infra.importing.items import ImportFileError, Item, Reject, policy_of
 
 #: Columns with a meaning of their own; `subject`, `body` and every other column go into the content.
 TIMING_COLUMNS = ("at", "local", "zone", "delay", "phrase", "cron", "rrule", "starts_at", "ends_at", "count")
-COLUMNS = ("key", "recipient", "channel", *TIMING_COLUMNS, "priority", "tags", "metadata")
+COLUMNS = ("key", "recipient", "channel", *TIMING_COLUMNS, "priority", "tags", "metadata", "conflicts")
 
 _KINDS = ("at", "local", "delay", "phrase", "cron", "rrule")
 
@@ -133,6 +133,8 @@ def _body(values: Mapping[str, str], channel: str) -> dict[str, Any]:
         body["tags"] = [tag.strip() for tag in values["tags"].split(";") if tag.strip()]
     if values.get("metadata", "").strip():
         body["metadata"] = _metadata(values["metadata"])
+    if values.get("conflicts", "").strip():
+        body["conflicts"] = _conflicts(values["conflicts"])
     return body
 
 
@@ -175,3 +177,11 @@ def _metadata(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _RowError("metadata", "It is not a JSON object.", 'Write an object: {"type": "reminder"}.')
     return value
+
+
+def _conflicts(text: str) -> dict[str, Any]:
+    try:
+        return policy_of(text)
+    except ValueError as error:
+        hint = 'Write a strategy such as reject, or {"strategy": "shift", "window": "PT1H"}.'
+        raise _RowError("conflicts", str(error), hint) from None

@@ -128,14 +128,14 @@ async def undo(settings: Settings, change: UUID | None, *, embedded: bool) -> li
 
 async def _in_house(settings: Settings, work: Callable[[_House], Awaitable[T]], *, embedded: bool) -> T:
     async def opened(dsn: str) -> T:
-        async with _open(dsn, settings.default_zone) as house:
+        async with _open(dsn, settings) as house:
             return await work(house)
 
     return await on_database(settings, opened, embedded=embedded)
 
 
 @asynccontextmanager
-async def _open(dsn: str, default_zone: str) -> AsyncIterator[_House]:
+async def _open(dsn: str, settings: Settings) -> AsyncIterator[_House]:
     async with AsyncExitStack() as stack:
         pool = await schema.create_pool(dsn, min_size=1, max_size=4)
         stack.push_async_callback(pool.close)
@@ -152,7 +152,8 @@ async def _open(dsn: str, default_zone: str) -> AsyncIterator[_House]:
         await progress.start()
         stack.push_async_callback(progress.stop)
         standing = ReadModelStanding(pool, progress, store)
-        zones = ZoneChanges(store, clock, NewIds(), standing, standing, default_zone)
+        ids = NewIds()
+        zones = ZoneChanges(store, clock, ids, standing, standing, settings.default_zone, settings.standard)
         running = {found[1] for beat in beats if (found := _VERSION.search(beat["metrics"] or ""))}
         yield _House(zones, tenants, sorted(running))
 

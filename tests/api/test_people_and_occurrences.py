@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import uuid4
 
 import pytest
@@ -120,3 +121,19 @@ async def test_a_recipients_zone_is_used_and_their_timeline_shown(world: World) 
     wrong = await world.client.put("/v1/recipients/user-17", json={"zone": "Europe/Berln"})
     assert (wrong.status_code, wrong.json()["field"]) == (422, "zone")
     assert "Europe/Berlin" in wrong.json()["hint"]
+
+
+@pytest.mark.covers("TZ-22")
+async def test_where_somebody_lived_is_told(world: World) -> None:
+    """Each zone since when; another locale is no other zone. Nobody is told of another tenant's people."""
+    path = "/v1/recipients/user-17"
+    since = []
+    for zone, locale in (("Europe/Berlin", "de"), ("Europe/Berlin", "en"), ("Asia/Tokyo", "en"), (None, "en")):
+        since.append(world.clock.now())
+        assert (await world.client.put(path, json={"zone": zone, "locale": locale})).status_code == 200
+        world.pass_time(days=30)
+    told = [
+        (item["zone"], datetime.fromisoformat(item["since"])) for item in (await world.get(f"{path}/zones"))["items"]
+    ]
+    assert told == [("Europe/Berlin", since[0]), ("Asia/Tokyo", since[2]), (None, since[3])]
+    assert (await world.other.get(f"{path}/zones")).status_code == 404

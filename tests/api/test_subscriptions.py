@@ -113,6 +113,19 @@ async def test_what_fails_keeps_the_last_good_days_and_says_so(world: World) -> 
         assert (again["result"], again["version"], again["subscription"]["failing_since"]) == ("unchanged", 3, None)
 
 
+async def test_a_repeat_gets_its_first_answer_though_the_file_is_away(world: World) -> None:
+    """Under its Idempotency-Key; another body under the same key is refused."""
+    path, key = "/v1/calendars/munich/subscribe", {"Idempotency-Key": "once"}
+    async with serving() as server:
+        first = await world.client.post(path, json={"url": server.url}, headers=key)
+        server.status = 503
+        again = await world.client.post(path, json={"url": server.url}, headers=key)
+        other = await world.client.post(path, json={"url": f"{server.url}x"}, headers=key)
+    assert (first.status_code, again.status_code, other.status_code) == (200, 200, 422)
+    told = again.json()
+    assert (told["version"], told["replayed"], told["subscription"]) == (1, True, first.json()["subscription"])
+
+
 async def test_what_cannot_be_got_is_refused_before_anything_is_stored(world: World) -> None:
     """By field, with what is wrong; so are days of one's own beside those of a file."""
     async with serving() as server:

@@ -26,6 +26,7 @@ from horae.commands.occurrences import Attempt, Occurrences
 from horae.commands.recipients import Recipients
 from horae.commands.schedules import Schedules
 from horae.commands.subscriptions import Subscriptions
+from horae.commands.zonechanges import ZoneChanges
 from horae.domain.delivery import Failure
 from horae.domain.key import Scope
 from horae.infra.calendarsource import HttpCalendarSource
@@ -176,6 +177,7 @@ async def make_world(
             recipients=recipients,
             calendars=calendars,
             subscriptions=Subscriptions(calendars, clock, real_clock, source, timedelta(seconds=1)),
+            zone_changes=ZoneChanges(store, clock, ids, standing, standing),
             feeds=Feeds(store, real_clock, ids, refs, secrets.token_bytes),
             keys=Keys(store, real_clock, ids, secrets.token_bytes),
             store=store,

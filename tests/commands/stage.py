@@ -19,6 +19,7 @@ from horae.domain.draft import Draft
 from horae.domain.envelope import Meta, NewEvent
 from horae.domain.errors import Unavailable
 from horae.domain.ids import occurrence_id, uuid7
+from horae.domain.timing.opendays import USUAL, Standard
 from tests.fakes.event_store import InMemoryEventStore
 
 NOW = datetime(2026, 12, 1, 8, 0, tzinfo=UTC)
@@ -92,6 +93,7 @@ class Stage:
     ids: CountedIds = field(default_factory=CountedIds)
     model: ReadModel = field(default_factory=ReadModel)
     offered: Offered = NO_KAFKA
+    standard: Standard = USUAL
 
     @property
     def recipients(self) -> Recipients:
@@ -110,6 +112,7 @@ class Stage:
             self.recipients,
             default_zone="UTC",
             offered=self.offered,
+            standard=self.standard,
         )
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -18,6 +18,7 @@ from horae.domain import zonechange as z
 from horae.domain.envelope import NewEvent
 from horae.domain.errors import Conflict, NotFound, Unavailable
 from horae.domain.timing import zonedata
+from horae.domain.timing.opendays import Hours, OnCalendar, Standard
 from horae.infra.zonedata import open_release
 from tests.commands.stage import OTHER, TENANT, Stage, call, draft
 from tests.fakes.event_store import InMemoryEventStore
@@ -111,7 +112,7 @@ async def test_what_moves_is_stored_with_its_part_of_the_report(house: House) ->
     assert adopted == z.ZoneDataAdopted(change=CHANGE, version="2026c", keep="wall_time")
     assert reported == z.ZoneDataReported(change=CHANGE, checked=6, zones={VANCOUVER: 5})
     assert [len(part.moves) for part in parts if isinstance(part, z.SlotsMoved)] == [2, 2, 1]
-    assert tuple(await house.zones.moves(TENANT, CHANGE)) == done.moves
+    assert (await house.zones.report(TENANT, CHANGE)).moves == done.moves
     assert {(move.before, move.after, move.tzdata) for move in done.moves} == {(OLD, NEW, "2025c")}
     assert (await house.zones.apply(call(), UUID(int=8), "wall_time")).moves == ()
     assert len(house.stored()) == 5
@@ -136,7 +137,7 @@ async def test_what_breaks_off_is_finished_by_the_next_one_and_undone_by_parts(h
     await house.zones.apply(call(), second, "wall_time")
     assert await house.instants() == [NEW] * 5 + [SUMMER]
     first, last = await house.zones.changes(TENANT)
-    assert (first.checked, last.checked, len(await house.zones.moves(TENANT, CHANGE))) == (None, 2, 4)
+    assert (first.checked, last.checked, len((await house.zones.report(TENANT, CHANGE)).moves)) == (None, 2, 4)
     # Undoing breaks off, too, and goes on where it was.
     house.store.at, house.store.reason = 2, Unavailable("the log is away")
     with pytest.raises(Unavailable):
@@ -172,3 +173,20 @@ async def test_instants_can_be_kept(house: House) -> None:
     assert {(move.before, move.after) for move in kept.moves} == {(OLD, NEW)}
     assert await house.instants() == [OLD] * 5 + [SUMMER]
     assert (await house.zones.survey(TENANT)).moves == ()
+
+
+async def test_other_hours_of_business_are_no_change_of_zone_data(zone_releases: ZoneReleases) -> None:
+    """Looked at by the installation's own hours: what they moved on stays there, and moves by the zone alone."""
+    late = Standard((Hours(start="10:00", end="18:00"),), frozenset())
+    stage = Stage(standard=late)
+    stage.clock.instant = NOW
+    kept = OnCalendar(business_hours_only=True)
+    rule = t.Every(cron="0 9 20 11 *", zone=VANCOUVER, calendar=kept)
+    zonedata.use(open_release(zone_releases.folder("2025c")))
+    made = (await stage.schedules.create(call(), draft(rule))).id
+    zonedata.use(open_release(zone_releases.folder("2026c")))
+    house = House(stage, BreakingStore(), [made])
+    zones = ZoneChanges(stage.store, stage.clock, stage.ids, stage.model, house, standard=late)
+    (move,) = (await zones.survey(TENANT)).moves
+    ten = datetime(2026, 11, 20, 18, tzinfo=UTC)
+    assert (move.before, move.after) == (ten, ten - timedelta(hours=1))

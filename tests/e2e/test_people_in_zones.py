@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from tests.e2e.live import Live, fresh, running
+from tests.e2e.live import Live, command, fresh, running
 from tests.e2e.profiles import Profile
 from tests.e2e.receiver import Receiver
 
@@ -79,3 +81,38 @@ async def test_the_installations_hours_are_those_of_calendars_that_name_none(liv
     epiphany = {"at": "2027-01-06T11:00", "zone": "Europe/Berlin"}
     assert (await live.get("/v1/calendars/default/open", **epiphany))["holiday"] is not None
     assert (await live.get("/v1/calendars/ours/open", **epiphany))["open"] is True
+
+
+@pytest.mark.covers("SCH-05", "LIF-04")
+async def test_a_file_is_imported_apart_from_what_is_there(live: Live, tmp_path: Path) -> None:
+    """Rows by their own column or by the option; what is refused names the other; a repeat adds nothing."""
+    ann, bob = fresh("ann"), fresh("bob")
+    there = [
+        await live.create(recipient=person, timing={"kind": "at", "at": "2027-02-01T09:00:00Z"})
+        for person in (ann, bob)
+    ]
+    file = tmp_path / "rows.csv"
+    with file.open("w", encoding="utf-8", newline="") as lines:
+        csv.writer(lines).writerows(
+            [
+                ("key", "recipient", "at", "conflicts"),
+                ("a", ann, "2027-02-01T09:30:00Z", ""),
+                ("b", bob, "2027-02-01T09:30:00Z", '{"strategy": "shift", "window": "PT1H"}'),
+                ("c", bob, "2027-02-01T10:30:00Z", "allow"),
+                ("d", ann, "2027-02-01T11:00:00Z", ""),
+            ]
+        )
+    looked = await command(live.service, "import", str(file), "--conflicts", "reject", "--dry-run")
+    assert (looked["accepted"], looked["conflicts_not_looked_at"]) == (4, 4)
+    told = await command(live.service, "import", str(file), "--conflicts", "reject")
+    (refused,) = told["rejected"]
+    assert (refused["row"], there[0]["id"] in refused["reason"]) == (1, True)
+    settled = {item["row"]: item for item in told["settled"]}
+    assert {row: item["action"] for row, item in settled.items()} == {2: "shifted", 3: "allowed", 4: "none"}
+    assert settled[2]["shifted_by"] == "PT30M"
+    moved = await live.get(f"/v1/schedules/{settled[2]['id']}")
+    assert moved["next_due_at"] == "2027-02-01T10:00:00Z"
+    assert [each["schedule"] for each in settled[3]["against"]] == [settled[2]["id"]]
+    again = await command(live.service, "import", str(file), "--conflicts", "reject")
+    assert (again["created"], again["replayed"], len(again["rejected"])) == (0, 3, 1)
+    assert {item["row"]: item["action"] for item in again["settled"]} == {2: "shifted", 3: "allowed", 4: "none"}

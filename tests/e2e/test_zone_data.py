@@ -154,10 +154,16 @@ async def test_the_laws_of_2026_move_exactly_what_they_touch(
 
         (change,) = (await answered(service, "tz", "status"))["changes"]
         assert change["zones"] == {CASABLANCA: 2, EDMONTON: 2, VANCOUVER: 4}
+        reported = await answered(service, "tz", "report", change["change"])
+        assert {names[move["schedule_id"]]: move["after"] for move in reported["items"]} == {
+            name: CASES[name].new for name in MOVING
+        }
         undone = await answered(service, "tz", "undo")
         assert {names[id_] for id_ in undone["tenants"][0]["restored"]} == MOVING
         assert undone["tenants"][0]["left"] == {}
         assert await planned(client, ids) == before
+        (listed,) = (await answered(service, "tz", "report"))["items"]
+        assert (listed["id"], listed["restored"]) == (change["change"], len(MOVING))
         history = (await client.get(f"/v1/schedules/{ids['vancouver once']}/history")).json()["items"]
         assert [entry["event"] for entry in history][-2:] == ["schedule.replanned.v1"] * 2
         again = await answered(service, "tz", "apply")

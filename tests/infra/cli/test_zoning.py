@@ -38,3 +38,15 @@ def test_a_preview_on_the_built_in_calendar_needs_no_service(horae: Horae) -> No
     timing["calendar"] = {"id": "munich", "skip_weekends": True}
     code, _, err = horae("preview", json.dumps(timing))
     assert (code, "There is no calendar 'munich'" in err) == (1, True)
+
+
+@pytest.mark.covers("TZ-20")
+def test_a_preview_goes_by_the_installations_hours(horae: Horae, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What calendars leave out is a setting, for the service and for the command."""
+    timing = {"kind": "every", "cron": "0 */6 * * *", "zone": "UTC", "calendar": {"business_hours_only": True}}
+    asked = ("preview", json.dumps(timing), "--after", "2026-12-04T07:00:00Z", "-n", "2", "--json")
+    usual = [slot["due_at"] for slot in json.loads(horae(*asked)[1])["slots"]]
+    assert usual == ["2026-12-04T12:00:00Z", "2026-12-07T12:00:00Z"]
+    monkeypatch.setenv("BUSINESS_HOURS_DEFAULT", "17:00-19:00")
+    other = [slot["due_at"] for slot in json.loads(horae(*asked)[1])["slots"]]
+    assert other == ["2026-12-04T18:00:00Z", "2026-12-07T18:00:00Z"]

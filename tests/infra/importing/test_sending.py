@@ -31,8 +31,13 @@ END:VCALENDAR
 class Service:
     """Answers bulk requests with `error` (or creates all), and skips with `refusal`."""
 
-    def __init__(self, refusal: dict[str, Any] | None = None, error: dict[str, Any] | None = None) -> None:
-        self.refusal, self.error, self.created = refusal, error, 0
+    def __init__(
+        self,
+        refusal: dict[str, Any] | None = None,
+        error: dict[str, Any] | None = None,
+        settled: dict[str, Any] | None = None,
+    ) -> None:
+        self.refusal, self.error, self.settled, self.created = refusal, error, settled, 0
 
     def post(self, path: str, body: Any = None, *, headers: dict[str, str] | None = None) -> Any:
         for value in (headers or {}).values():
@@ -42,7 +47,7 @@ class Service:
             if self.error is not None:
                 return {"items": [{"status": self.error["status"], "error": self.error} for _ in body]}
             self.created += len(body)
-            return {"items": [{"status": 201, "id": str(uuid4())} for _ in body]}
+            return {"items": [{"status": 201, "id": str(uuid4()), "settled": self.settled} for _ in body]}
         if self.refusal is not None:
             raise Refused("refused", None, self.refusal)
         return {}
@@ -71,3 +76,16 @@ def test_a_service_in_trouble_breaks_the_import_off_instead_of_blaming_the_rows(
         imported(Service(error={"code": "unavailable", "status": 503, "detail": "the log does not answer"}))
     with pytest.raises(Refused):
         imported(Service({"code": "unavailable", "status": 503}))
+
+
+def test_a_schedule_that_ended_as_it_was_made_has_no_dates_to_leave_out() -> None:
+    """Merged into another, or given way: asking to skip its slots would break the import off for ever."""
+    for action in ("merged", "given_way"):
+        report = imported(Service({"code": "conflict", "status": 409}, settled={"action": action}))
+        assert [each.settled for each in report.accepted] == [{"action": action}] * 2
+
+
+def test_what_is_refused_for_a_conflict_names_the_others() -> None:
+    """By their ids, in the file of rejects."""
+    error = {"code": "schedule_conflict", "status": 409, "detail": "Too close.", "conflicts": [{"schedule": "01a2"}]}
+    assert [reject.reason for reject in imported(Service(error=error)).rejected] == ["Too close. It meets 01a2."] * 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from horae.infra.importing.items import ImportFileError, Item, Reject
+from horae.infra.importing.items import ImportFileError, Item, Reject, asking, policy_of
 from horae.infra.importing.table import read_table
 from horae.infra.importing.text import decode
 
@@ -76,3 +76,18 @@ def test_a_file_without_a_header_is_refused_with_the_known_columns() -> None:
     """The commonest mistake gets the most helpful words."""
     with pytest.raises(ImportFileError, match=r"must name the columns, among them `recipient`"):
         list(read_table(ROW, channel="log:"))
+
+
+@pytest.mark.covers("SCH-05")
+def test_a_row_says_what_becomes_of_conflicts() -> None:
+    """By a strategy's name or as JSON; where it does not, the whole file's policy counts, if there is one."""
+    rows = ["reject", '"{""strategy"": ""shift"", ""window"": ""PT2H""}"', ""]
+    text = "recipient,at,conflicts\r\n" + "".join(f"user-1,2027-03-20T09:00:00Z,{cell}\r\n" for cell in rows)
+    own = [{"strategy": "reject"}, {"strategy": "shift", "window": "PT2H"}, None]
+    assert [item.body.get("conflicts") for item in _items(text)] == own
+    merge = policy_of("merge")
+    filled = [entry.body["conflicts"] for entry in asking(_items(text), merge) if isinstance(entry, Item)]
+    assert filled == [*own[:2], {"strategy": "merge"}]
+    (reject,) = read_table('recipient,at,conflicts\r\nuser-1,2027-03-20T09:00:00Z,"{shift}"\r\n', channel="log:")
+    assert isinstance(reject, Reject)
+    assert (reject.place, "not JSON" in reject.reason) == ("conflicts", True)

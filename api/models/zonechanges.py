@@ -1,0 +1,78 @@
+"""Answers about newer zone data: which of a tenant's planned slots they move, and what was moved before."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import Field
+
+from horae.api.models.schedules import Shown
+from horae.domain import timing as t
+from horae.domain.schedule import Keep
+
+_TZDATA = "Release of the zone data that the service plans by."
+
+
+class MoveShown(Shown):
+    """A planned slot that is elsewhere by other zone data."""
+
+    schedule_id: UUID
+    slot: t.Slot
+    zone: str = Field(examples=["America/Vancouver"])
+    tzdata: str = Field(description="Release that it was planned by.", examples=["2025c"])
+    before: datetime = Field(description="Where that put it.", examples=["2026-11-20T17:00:00Z"])
+    after: datetime | None = Field(
+        default=None,
+        description="Where the newer one puts it; null: there is no such slot any more, nor a later one.",
+        examples=["2026-11-20T16:00:00Z"],
+    )
+
+
+class ReportedMove(MoveShown):
+    """The same of a change that was made."""
+
+    undone: bool | None = Field(
+        default=None, description="Of a change that was undone: whether the slot is back; null: nobody tried."
+    )
+    left: str | None = Field(default=None, description="Why it is not.", examples=["it is paused"])
+
+
+class ZoneStatus(Shown):
+    """What `tz apply` would move of the slots that were looked at."""
+
+    tzdata: str = Field(description=_TZDATA, examples=["2026f"])
+    checked: int = Field(description="So many of this page's slots were planned by another release.")
+    items: list[MoveShown] = Field(description="Those of them that move; may be none although more follow.")
+    next: str | None = Field(default=None, description="Cursor of the slots that were not looked at yet.")
+
+
+class ZoneChangeShown(Shown):
+    """A change of zone data that concerned the tenant's slots."""
+
+    id: UUID = Field(description="The same for all tenants of the installation.")
+    at: datetime = Field(description="When it began.")
+    tzdata: str = Field(description="Release that plans were brought to.", examples=["2026f"])
+    keep: Keep = Field(description="`wall_time`: slots kept their time on the clock; `instant`: their moment.")
+    checked: int | None = Field(default=None, description="Slots planned by another release; null: it was broken off.")
+    zones: dict[str, int] = Field(description="By zone: how many slots it concerned.")
+    undone_at: datetime | None = None
+    restored: int = Field(description="Slots that are back since.")
+    left: int = Field(description="Slots that were not, because they had moved on.")
+
+
+class ZoneChangeList(Shown):
+    """Every change, newest first."""
+
+    tzdata: str = Field(description=_TZDATA, examples=["2026f"])
+    items: list[ZoneChangeShown]
+    next: str | None = None
+
+
+class ZoneReport(ZoneChangeShown):
+    """One of them with the slots that it concerned, in the order in which it was done."""
+
+    items: list[ReportedMove] = Field(
+        description="Under `keep` `instant` they stayed, and `after` is where they would be."
+    )
+    next: str | None = None
