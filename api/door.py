@@ -25,6 +25,7 @@ from horae.api.ratelimit import Allowance, RateLimiter
 from horae.commands import tracing
 from horae.commands.ports import Ids
 from horae.domain.errors import HoraeError, Unavailable
+from horae.projections.away import NO_SERVER
 
 log: Any = structlog.get_logger("horae.api")
 
@@ -41,16 +42,7 @@ _NO_PAGE = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'n
 _PAGES = ("/docs", "/redoc")
 #: A read or a look-up of a key met a PostgreSQL that is away, starting or stopping. (What a command stores or not is
 #: told by the event store, which waits for it.)
-_DATABASE_AWAY = (
-    ConnectionError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-)
+_DATABASE_AWAY = (ConnectionError, *NO_SERVER)
 
 
 def _route(scope: Scope) -> str:

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-import asyncpg
 import structlog
 
 from horae.api.metrics import Metrics
 from horae.api.models.admin import Component, HealthShown
 from horae.api.services import Health, Services
 from horae.domain.errors import HoraeError, Invalid
+from horae.projections.away import DATABASE_AWAY
 
 log = structlog.get_logger(__name__)
 
@@ -95,7 +95,7 @@ async def _guarded(check: Awaitable[Health]) -> Health:
             return await check
     except TimeoutError:
         return Health("unhealthy", error=f"no answer within {_PATIENCE_S:g} s")
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, HoraeError) as error:
+    except (*DATABASE_AWAY, HoraeError) as error:
         return Health("unhealthy", error=f"{type(error).__name__}: {error}")
 
 

@@ -14,13 +14,12 @@ import asyncpg
 import structlog
 
 from horae.domain.errors import Unavailable
+from horae.projections.away import DATABASE_AWAY
 
 CHANNEL = "horae_clock"
 _RECONNECT_S = 0.2
 PATIENCE_S = 20.0
 
-#: What asyncpg raises when the server goes, is away, or comes back (the internal error: when it goes at this moment).
-_INTERRUPTED = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _log = structlog.get_logger(__name__)
 
@@ -111,7 +110,7 @@ class VirtualClock:
                     if self._writer is None or self._writer.is_closed():
                         self._writer = await asyncpg.connect(self._dsn)
                     row = await self._writer.fetchrow(query, instant, CHANNEL)
-            except _INTERRUPTED as error:
+            except DATABASE_AWAY as error:
                 if self._writer is not None:
                     self._writer.terminate()
                 if asyncio.get_running_loop().time() > deadline:
@@ -145,6 +144,6 @@ class VirtualClock:
                         await woken.wait()
                 finally:
                     connection.terminate()
-            except _INTERRUPTED as error:
+            except DATABASE_AWAY as error:
                 _log.warning("clock_connection_lost", error=str(error))
                 await asyncio.sleep(_RECONNECT_S)

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import asyncpg
 import structlog
 
+from horae.projections.away import DATABASE_AWAY
+
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
@@ -23,7 +25,6 @@ EVERY_S = 1.0
 #: So long the dead are remembered, for whoever asks how long ago one was heard of.
 _REMEMBERED_S = 60.0
 
-_INTERRUPTED = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _BEAT = """
 INSERT INTO sys.heartbeats (incarnation, kind, applied, in_flight, queued, shards, metrics)
@@ -85,11 +86,11 @@ async def beat_on(
                     timeout=EVERY_S,
                 )
                 await pool.execute(_FORGET, _REMEMBERED_S, timeout=EVERY_S)
-            except _INTERRUPTED as error:
+            except DATABASE_AWAY as error:
                 _log.warning("heartbeat_missed", error=str(error))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(EVERY_S):
                     await changed.wait()
     finally:
-        with contextlib.suppress(*_INTERRUPTED):
+        with contextlib.suppress(*DATABASE_AWAY):
             await asyncio.shield(pool.execute(_END, incarnation, 5 * EVERY_S, timeout=EVERY_S))

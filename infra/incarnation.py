@@ -15,6 +15,8 @@ from collections.abc import Collection
 import asyncpg
 import structlog
 
+from horae.projections.away import DATABASE_AWAY
+
 #: Class of the locks on incarnations; the object is the low 32 bits of the incarnation's id.
 INCARNATION_LOCKS = 7301
 #: The one lock of whoever feeds the read models and dispatches.
@@ -23,8 +25,6 @@ FEEDER_LOCKS, FEEDER = 7302, 1
 _RECONNECT_S = 0.2
 _CHECK_S = 5.0
 
-#: What asyncpg raises when the server goes or is away (the internal error: when it goes at this very moment).
-_INTERRUPTED = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _log = structlog.get_logger(__name__)
 
@@ -53,7 +53,7 @@ class Incarnation:
 
     async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
-            with contextlib.suppress(*_INTERRUPTED):
+            with contextlib.suppress(*DATABASE_AWAY):
                 await self._session.close(timeout=1.0)
 
     @property
@@ -70,7 +70,7 @@ class Incarnation:
                     session = await self._connect()
                     await self._lock_ourselves(session)
                 await session.execute("SELECT pg_advisory_lock($1, $2)", FEEDER_LOCKS, FEEDER)
-            except _INTERRUPTED as error:
+            except DATABASE_AWAY as error:
                 _log.warning("waiting_interrupted", error=str(error))
                 await asyncio.sleep(_RECONNECT_S)
             else:
@@ -88,7 +88,7 @@ class Incarnation:
                     ours = not self._alone or await session.fetchval(
                         "SELECT pg_try_advisory_lock($1, $2)", FEEDER_LOCKS, FEEDER
                     )
-                except _INTERRUPTED:
+                except DATABASE_AWAY:
                     await asyncio.sleep(_RECONNECT_S)
                     continue
                 break
@@ -118,7 +118,7 @@ class Incarnation:
                 return
             try:
                 await session.execute("SELECT 1", timeout=_CHECK_S)
-            except _INTERRUPTED:
+            except DATABASE_AWAY:
                 session.terminate()
                 return
 

@@ -14,6 +14,8 @@ from typing import Any
 import asyncpg
 import structlog
 
+from horae.projections.away import DATABASE_AWAY
+
 #: The class of these locks; see `incarnation.py` and `relaying.py` for the others.
 LEADER_LOCKS = 7304
 AUDITOR = 1
@@ -23,7 +25,6 @@ CALENDARS = 3
 _RECONNECT_S = 0.5
 _CHECK_S = 5.0
 
-_INTERRUPTED = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _log = structlog.get_logger(__name__)
 
@@ -33,11 +34,11 @@ async def by_one(dsn: str, role: int, work: Callable[[], Coroutine[Any, Any, Non
     while True:
         try:
             session = await asyncpg.connect(dsn, server_settings={"application_name": "horae-leader"})
-        except _INTERRUPTED:
+        except DATABASE_AWAY:
             await asyncio.sleep(_RECONNECT_S)
             continue
         try:
-            with contextlib.suppress(*_INTERRUPTED):
+            with contextlib.suppress(*DATABASE_AWAY):
                 await session.execute("SELECT pg_advisory_lock($1, $2)", LEADER_LOCKS, role)
                 _log.info("leads", role=role)
                 await _while_held(session, work)
@@ -67,6 +68,6 @@ async def _until_lost(session: asyncpg.Connection[asyncpg.Record]) -> None:
         await asyncio.sleep(_CHECK_S)
         try:
             await session.execute("SELECT 1", timeout=_CHECK_S)
-        except _INTERRUPTED:
+        except DATABASE_AWAY:
             _log.warning("leadership_lost")
             return

@@ -16,6 +16,7 @@ import asyncpg
 import structlog
 
 from horae.infra.incarnation import INCARNATION_LOCKS
+from horae.projections.away import DATABASE_AWAY
 from horae.streams.dispatcher import Among
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Living:
         while True:
             try:
                 await self.look()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            except DATABASE_AWAY as error:
                 _log.warning("peers_unknown", error=str(error))
             looked()
             await asyncio.sleep(EVERY_S)

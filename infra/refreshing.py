@@ -9,15 +9,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from horae.commands.calendars import Calendars
-from horae.commands.recipients import Recipients
-from horae.commands.schedules import Schedules
 from horae.commands.subscriptions import Subscriptions
 from horae.infra.calendarsource import HttpCalendarSource
+from horae.infra.commanding import commands_over
 from horae.infra.ids import NewIds
-from horae.infra.neighbours import ReadModelNeighbours
-from horae.infra.sendtimes import PostgresSendTimes
-from horae.infra.standing import ReadModelStanding
 from horae.projections.progress import Progress
 from horae.streams.refreshing import Refresher, RefresherConfig
 
@@ -43,32 +38,15 @@ async def refresh_calendars(
 
     `settings` and `pool` are those of the owner; `real_clock` is the machine's, by which others' servers go.
     """
-    ids = NewIds()
     progress = Progress(settings.owner_dsn())
     await progress.start()
     try:
-        standing = ReadModelStanding(pool, progress, store)
-        recipients = Recipients(store, clock, ids, refs)
-        schedules = Schedules(
-            store,
-            clock,
-            ids,
-            refs,
-            standing,
-            standing,
-            ReadModelNeighbours(pool, progress, refs),
-            recipients,
-            settings.default_zone,
-            standard=settings.standard,
-            send_times=PostgresSendTimes(pool),
+        made = commands_over(settings, store, pool, progress, clock=clock, ids=NewIds(), refs=refs)
+        source = HttpCalendarSource(allow_private_targets=settings.allow_private_targets)
+        subscriptions = Subscriptions(made.calendars, clock, real_clock, source)
+        refresher = Refresher(
+            RefresherConfig(), pool, subscriptions, made.schedules, real_clock, metrics, time.monotonic
         )
-        subscriptions = Subscriptions(
-            Calendars(store, clock, ids, standing, settings.standard),
-            clock,
-            real_clock,
-            HttpCalendarSource(allow_private_targets=settings.allow_private_targets),
-        )
-        refresher = Refresher(RefresherConfig(), pool, subscriptions, schedules, real_clock, metrics, time.monotonic)
         await refresher.run()
     finally:
         await progress.stop()

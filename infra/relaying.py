@@ -24,6 +24,7 @@ from horae.infra.kafka.publisher import KafkaPublisher
 from horae.infra.kafka.security import security_of
 from horae.infra.kafka.topics import topics_of
 from horae.infra.settings import Settings
+from horae.projections.away import DATABASE_AWAY
 from horae.streams.relay import Deposed, Relay, RelayConfig, Standing
 from horae.streams.relayfaults import RelayFaults
 from horae.streams.relaymetrics import RelayMetrics
@@ -35,7 +36,6 @@ _RECONNECT_S = 0.2
 _CHECK_S = 5.0
 _ANSWER_S = 10.0
 
-_INTERRUPTED = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError)
 
 _log = structlog.get_logger(__name__)
 
@@ -71,7 +71,7 @@ class RelaySeat:
                         "INSERT INTO sys.incarnations (kind, pid) VALUES ('relay', $1) RETURNING id", os.getpid()
                     )
                 await session.execute("SELECT pg_advisory_lock($1, $2)", RELAY_LOCKS, RELAY)
-            except _INTERRUPTED as error:
+            except DATABASE_AWAY as error:
                 _log.warning("waiting_interrupted", error=str(error))
                 await self._leave()
                 await asyncio.sleep(_RECONNECT_S)
@@ -88,7 +88,7 @@ class RelaySeat:
             try:
                 async with self._asking:
                     await session.execute("SELECT 1", timeout=_CHECK_S)
-            except _INTERRUPTED:
+            except DATABASE_AWAY:
                 session.terminate()
                 return
 
@@ -114,7 +114,7 @@ class RelaySeat:
         try:
             async with self._asking:
                 row = await session.fetchrow(query, *args, timeout=_ANSWER_S)
-        except _INTERRUPTED as error:
+        except DATABASE_AWAY as error:
             raise Deposed(f"the session is gone: {error}") from error
         if row is None:
             raise Deposed("another relay moved the position")
@@ -134,7 +134,7 @@ class RelaySeat:
     async def _leave(self) -> None:
         session, self._session = self._session, None
         if session is not None:
-            with contextlib.suppress(*_INTERRUPTED):
+            with contextlib.suppress(*DATABASE_AWAY):
                 await session.close(timeout=1.0)
 
 

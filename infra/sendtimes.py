@@ -19,6 +19,7 @@ from horae.domain.errors import Unavailable
 from horae.domain.model import ModelFitted
 from horae.domain.timing.best import Choice
 from horae.projections import queries
+from horae.projections.away import DATABASE_AWAY
 from horae.projections.tenancy import tenant_connection
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ PATIENCE_S = 5.0
 _CHANNELS = {"webhook": 0, "kafka": 1, "log": 2}
 #: Models that are kept ready.
 _KEPT = 64
-_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class PostgresSendTimes:
@@ -125,5 +125,5 @@ class PostgresSendTimes:
         try:
             async with asyncio.timeout(PATIENCE_S), tenant_connection(self._pool, tenant) as conn:
                 yield conn
-        except _AWAY as error:
+        except DATABASE_AWAY as error:
             raise Unavailable(f"The learner's read models are away: {error}.", hint="Send it again.") from error

@@ -15,32 +15,27 @@ from datetime import timedelta
 from prometheus_client import CollectorRegistry
 
 from horae.api.services import ApiSettings, Services
-from horae.commands.calendars import Calendars
 from horae.commands.engagements import Engagements
 from horae.commands.feeds import Feeds
 from horae.commands.keys import Keys
 from horae.commands.models import Models
 from horae.commands.occurrences import Occurrences
 from horae.commands.ports import Clock
-from horae.commands.recipients import Recipients
-from horae.commands.schedules import Schedules
 from horae.commands.subscriptions import Subscriptions
 from horae.commands.zonechanges import ZoneChanges
 from horae.infra.build import build_info
 from horae.infra.calendarsource import HttpCalendarSource
 from horae.infra.clock import SystemClock, VirtualClock
+from horae.infra.commanding import commands_over
 from horae.infra.connections import api_pool
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.ids import NewIds
 from horae.infra.lag import LagWatch, cancelled
-from horae.infra.neighbours import ReadModelNeighbours
 from horae.infra.outside import outside_checks
 from horae.infra.readiness import caught_up_check, executor_check, worker_metrics
 from horae.infra.searching import open_search
 from horae.infra.secrets import Refs
-from horae.infra.sendtimes import PostgresSendTimes
 from horae.infra.settings import Settings
-from horae.infra.standing import ReadModelStanding
 from horae.projections.progress import Progress
 from horae.projections.schema import create_pool
 
@@ -72,37 +67,21 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         lag = LagWatch(store.head, time.monotonic)
         stack.push_async_callback(cancelled, asyncio.create_task(lag.run(), name="lag"))
         ids, refs = NewIds(), Refs(bytes.fromhex(settings.encryption_key.get_secret_value()))
-        standing = ReadModelStanding(pool, progress, store)
-        recipients = Recipients(store, clock, ids, refs)
-        send_times = PostgresSendTimes(pool)
-        schedules = Schedules(
-            store,
-            clock,
-            ids,
-            refs,
-            standing,
-            standing,
-            ReadModelNeighbours(pool, progress, refs),
-            recipients,
-            settings.default_zone,
-            settings.default_retry,
-            settings.offered,
-            settings.standard,
-            send_times,
-        )
-        calendars = Calendars(store, clock, ids, standing, settings.standard)
+        made = commands_over(settings, store, pool, progress, clock=clock, ids=ids, refs=refs)
         source = HttpCalendarSource(allow_private_targets=settings.allow_private_targets)
         shortest = timedelta(seconds=settings.calendar_interval_s)
         yield Services(
-            schedules=schedules,
+            schedules=made.schedules,
             occurrences=Occurrences(store, clock, ids, settings.default_zone, standard=settings.standard),
-            recipients=recipients,
-            engagements=Engagements(store, clock, ids, refs, recipients, settings.default_zone),
-            send_times=send_times,
-            models=Models(store, clock, ids, send_times),
-            calendars=calendars,
-            subscriptions=Subscriptions(calendars, clock, real_clock, source, shortest),
-            zone_changes=ZoneChanges(store, clock, ids, standing, standing, settings.default_zone, settings.standard),
+            recipients=made.recipients,
+            engagements=Engagements(store, clock, ids, refs, made.recipients, settings.default_zone),
+            send_times=made.send_times,
+            models=Models(store, clock, ids, made.send_times),
+            calendars=made.calendars,
+            subscriptions=Subscriptions(made.calendars, clock, real_clock, source, shortest),
+            zone_changes=ZoneChanges(
+                store, clock, ids, made.standing, made.standing, settings.default_zone, settings.standard
+            ),
             # Keys and tokens live on real time, whatever the service's clock says.
             feeds=Feeds(store, real_clock, ids, refs, secrets.token_bytes),
             keys=Keys(store, real_clock, ids, secrets.token_bytes),

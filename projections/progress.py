@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from horae.domain.ids import SHARDS
+from horae.projections.away import DATABASE_AWAY
 from horae.projections.projector import PROJECTION, WHOLE_LOG, moves_of
 from horae.projections.schema import connect
 from horae.projections.statements import statements
@@ -30,9 +31,6 @@ _RECONNECT_S = 0.2
 _REFRESH_S = 1.0
 
 _Waiting = list[tuple[int, int, asyncio.Future[None]]]
-
-#: What asyncpg raises when the server goes or is away (the internal error: when it goes at this very moment).
-_INTERRUPTED = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class Progress:
@@ -140,7 +138,7 @@ class Progress:
                 while True:
                     await asyncio.sleep(_REFRESH_S)
                     await self._read(conn)
-            except _INTERRUPTED:
+            except DATABASE_AWAY:
                 conn = await self._reconnect(conn)
             except asyncio.CancelledError:
                 await conn.close(timeout=1)
@@ -150,6 +148,6 @@ class Progress:
         if isinstance(dead, asyncpg.Connection):
             dead.terminate()
         while True:
-            with contextlib.suppress(*_INTERRUPTED):
+            with contextlib.suppress(*DATABASE_AWAY):
                 return await self._connect()
             await asyncio.sleep(_RECONNECT_S)

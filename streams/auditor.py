@@ -34,7 +34,6 @@ from horae.domain import timing as t
 from horae.domain.audit import SlotSilent, silence_event_id, silence_stream
 from horae.domain.delivery import MAX_TIMEOUT
 from horae.domain.envelope import NewEvent, Recorded
-from horae.domain.errors import Busy, Unavailable
 from horae.domain.ids import occurrence_id, shard_of
 from horae.domain.occurrence import Phase
 from horae.domain.schedule import Schedule, Status
@@ -52,11 +51,11 @@ from horae.projections.audit import (
     unwatched_pointers,
 )
 from horae.streams.metrics import Metrics
+from horae.streams.periodic import look_every
 
 log = structlog.get_logger(__name__)
 
 _LOWEST = UUID(int=0)
-_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, Unavailable, Busy)
 #: A recipient may have moved by that much since the slot was planned.
 _ZONES_APART = timedelta(hours=26)
 #: No overlap is longer: a run of missed slots may end at an earlier local time than a slot within it.
@@ -117,15 +116,7 @@ class Auditor:
 
     async def run(self) -> None:
         """Look every `every_s`, until cancelled. Survives a database that is away, and faults of its own."""
-        while True:
-            await asyncio.sleep(self._config.every_s)
-            try:
-                await self.run_once()
-            except _AWAY as error:
-                log.warning("auditor_waits", error=str(error))
-            except Exception:
-                # Whoever looks after the dispatcher must not take it down.
-                log.exception("audit_failed")
+        await look_every(self._config.every_s, "auditor", self.run_once)
 
     async def run_once(self) -> Report:
         """Compare what should have ended with what is on record; each silent slot raises one alarm, and is an event.

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from horae.domain.envelope import Recorded
+from horae.projections.away import DATABASE_AWAY
 from horae.projections.projector import LOOK_CHANNEL, Applied, PositionGap, PositionMoved, Projector
 from horae.streams.parking import apply_or_park
 
@@ -30,9 +30,6 @@ log = structlog.get_logger(__name__)
 
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 2.0
-
-#: What asyncpg raises when the server is away, restarting, out of something, or out of luck.
-INTERRUPTED = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class Log(Protocol):
@@ -104,7 +101,7 @@ class Feed:
                 return
             except (PositionMoved, PositionGap) as moved:
                 log.warning("feed_position_moved", position=self._projector.position, reason=str(moved))
-            except INTERRUPTED as error:
+            except DATABASE_AWAY as error:
                 wait_s = FIRST_WAIT_S if self._projector.position > before else min(2 * wait_s, LONGEST_WAIT_S)
                 log.warning("feed_interrupted", position=self._projector.position, error=str(error), wait_s=wait_s)
                 await asyncio.sleep(wait_s)
@@ -184,7 +181,7 @@ class Feed:
         async with self._applying:
             try:
                 await self._begin()
-            except INTERRUPTED:
+            except DATABASE_AWAY:
                 # Nobody may hear of a session's end who has none: begin anew without waiting for something new.
                 if self._ended is not None and not self._ended.done():
                     self._ended.set_result(None)
@@ -200,5 +197,5 @@ class Feed:
     async def _disconnect(self) -> None:
         conn, self._conn = self._conn, None
         if conn is not None:
-            with contextlib.suppress(*INTERRUPTED):
+            with contextlib.suppress(*DATABASE_AWAY):
                 await conn.close(timeout=1)

@@ -25,12 +25,12 @@ from horae.domain import schedule as s
 from horae.domain.envelope import Recorded
 from horae.domain.errors import Unavailable
 from horae.domain.occurrence import OccurrenceEvent
+from horae.projections.away import DATABASE_AWAY
 from horae.projections.due import ALL_SHARDS
 from horae.projections.search import positions, sources
 from horae.projections.search.documents import Document
 from horae.projections.search.positions import PositionMoved
 from horae.streams.arrivals import Arrival
-from horae.streams.feed import INTERRUPTED
 from horae.streams.messages import Mark, Record, Unreadable
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class Indexer:
         except PositionMoved:
             self._stored = None
             self._look.set()
-        except (*INTERRUPTED, Unavailable) as error:
+        except (*DATABASE_AWAY, Unavailable) as error:
             self._failed(error)
             return False
         except Exception as error:

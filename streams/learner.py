@@ -7,7 +7,6 @@ once.
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,12 +20,11 @@ from horae.commands.context import Call
 from horae.commands.engagements import Engagements
 from horae.commands.models import Models
 from horae.commands.ports import Clock
-from horae.domain.errors import Busy, Unavailable
 from horae.projections import queries
+from horae.streams.periodic import look_every
 
 log = structlog.get_logger(__name__)
 
-_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 ACTOR = "learner"
 
 
@@ -74,14 +72,12 @@ class Learner:
         self.counts = LearnerCounts()
 
     async def run(self) -> None:
-        """Look again and again until cancelled; trouble with the machine is met with patience."""
-        while True:
-            try:
-                while await self.run_once():
-                    pass
-            except (*_AWAY, Unavailable, Busy) as error:
-                log.warning("learner_interrupted", error=str(error))
-            await asyncio.sleep(self._config.every_s)
+        """Look every `every_s`, until cancelled. Survives a database that is away, and faults of its own."""
+        await look_every(self._config.every_s, "learner", self._all)
+
+    async def _all(self) -> None:
+        while await self.run_once():
+            pass
 
     async def next_at(self) -> datetime | None:
         """When the next window ends; None: nothing is awaited."""

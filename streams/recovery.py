@@ -21,13 +21,14 @@ import structlog
 from horae.commands.occurrences import Occurrences
 from horae.commands.ports import StreamConflict
 from horae.domain.errors import Busy, Unavailable
+from horae.projections.away import DATABASE_AWAY
 from horae.projections.queries import OpenClaim, open_claims, open_owners
 from horae.streams.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
 _PAGE = 500
-_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, Unavailable, Busy)
+_AWAY = (*DATABASE_AWAY, Unavailable, Busy)
 
 
 class Lives(Protocol):

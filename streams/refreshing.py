@@ -24,10 +24,9 @@ from horae.commands.subscriptions import Look, Subscriptions, Validators
 from horae.domain.errors import HoraeError
 from horae.projections.queries.calendars import SubscribedRow, subscribed_calendars
 from horae.streams.metrics import Metrics
+from horae.streams.periodic import look_every
 
 log = structlog.get_logger(__name__)
-
-_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,15 +76,7 @@ class Refresher:
 
     async def run(self) -> None:
         """Ask every `every_s` what is due, until cancelled. Survives a database that is away, and faults of its own."""
-        while True:
-            await asyncio.sleep(self._config.every_s)
-            try:
-                await self.run_once()
-            except _AWAY as error:
-                log.warning("refresher_waits", error=str(error))
-            except Exception:
-                # Whoever looks after calendars must not take the dispatcher down.
-                log.exception("refreshing_failed")
+        await look_every(self._config.every_s, "refresher", self.run_once)
 
     async def run_once(self) -> Counter[str]:
         """Look at what is due; how many looks ended in what. Raises asyncpg's errors."""

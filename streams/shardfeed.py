@@ -22,10 +22,11 @@ import structlog
 
 from horae.domain.envelope import Recorded
 from horae.domain.errors import Unavailable
+from horae.projections.away import DATABASE_AWAY
 from horae.projections.due import ALL_SHARDS
 from horae.projections.projector import LOOK_CHANNEL, Applied, PositionMoved, Projector
 from horae.projections.queries import applied_position
-from horae.streams.feed import FIRST_WAIT_S, INTERRUPTED, LONGEST_WAIT_S, OnApplied
+from horae.streams.feed import FIRST_WAIT_S, LONGEST_WAIT_S, OnApplied
 from horae.streams.messages import EventRecord, Mark, Record, Unreadable
 from horae.streams.parking import apply_or_park
 
@@ -175,7 +176,7 @@ class ShardFeed:
         async with self._busy:
             conn, self._conn = self._conn, None
             if conn is not None:
-                with contextlib.suppress(*INTERRUPTED):
+                with contextlib.suppress(*DATABASE_AWAY):
                     await conn.close(timeout=1)
 
     def _readable(self, records: Sequence[Record | Unreadable]) -> list[Record]:
@@ -206,7 +207,7 @@ class ShardFeed:
                     self.counts.moved += 1
                     log.info("shard_feed_position_moved")
                     continue
-                except (*INTERRUPTED, Unavailable) as error:
+                except (*DATABASE_AWAY, Unavailable) as error:
                     log.warning("shard_feed_interrupted", error=str(error), wait_s=wait_s)
                 except Exception:
                     # A fault in the code. To go on would lose events, to end would too: the watchdog sees us stand

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 
-import asyncpg
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
@@ -19,11 +18,9 @@ from horae.api.reading import Many, services_of
 from horae.api.sse import OpenStreams, events
 from horae.domain.errors import Invalid, Unauthenticated
 from horae.domain.key import Scope
+from horae.projections.away import DATABASE_AWAY
 
 router = APIRouter(tags=["events"])
-
-#: What a look-up of the key meets while the database is away.
-_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class EventsQuery(BaseModel):
@@ -80,7 +77,7 @@ async def follow_events(request: Request) -> Response:
             await authenticator.caller(request.headers)
         except Unauthenticated:
             return False
-        except _AWAY:
+        except DATABASE_AWAY:
             # Nobody can tell now; the log, which is read next, is away as well.
             return True
         return True

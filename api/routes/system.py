@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncpg
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +15,7 @@ from horae.api.reading import Many, services_of
 from horae.api.views import respond
 from horae.domain.errors import HoraeError, NotFound
 from horae.projections import due, queries
+from horae.projections.away import DATABASE_AWAY
 
 router = APIRouter(tags=["operations"])
 
@@ -68,6 +68,6 @@ async def get_metrics(request: Request) -> Response:
         metrics.lag.set(max(0, await services.store.head() - applied))
         if services.lag_seconds is not None:
             metrics.lag_seconds.set(services.lag_seconds(applied))
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, HoraeError):
+    except (*DATABASE_AWAY, HoraeError):
         metrics.forget_installation()
     return Response(exposition.merged([metrics.page(), worker]), media_type=CONTENT_TYPE_LATEST)

@@ -15,6 +15,7 @@ import structlog
 
 from horae.domain.envelope import StoredEvent
 from horae.infra.eventstore.recorder import TABLE
+from horae.projections.away import DATABASE_AWAY
 
 _FIRST_WAIT_S = 0.05
 _LONGEST_WAIT_S = 1.0
@@ -22,8 +23,6 @@ _LONGEST_WAIT_S = 1.0
 _LOOK_AGAIN_S = 5.0
 _ANSWER_S = 30.0
 
-#: What asyncpg raises when the server goes or is away.
-_INTERRUPTED = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _READ = (
     "SELECT notification_id, originator_id, originator_version, shard, topic, state FROM log.events "
@@ -69,7 +68,7 @@ class RawSubscription:
                 # Cleared before reading: what is committed from now on tells us again.
                 self._told.clear()
                 rows = await read_rows(session, self._position, self._batch)
-            except (*_INTERRUPTED, TimeoutError) as error:
+            except DATABASE_AWAY as error:
                 _log.warning("subscription_interrupted", position=self._position, error=str(error).strip())
                 await self._disconnect()
                 await asyncio.sleep(wait_s)
@@ -95,5 +94,5 @@ class RawSubscription:
     async def _disconnect(self) -> None:
         session, self._session = self._session, None
         if session is not None:
-            with contextlib.suppress(*_INTERRUPTED, TimeoutError):
+            with contextlib.suppress(*DATABASE_AWAY):
                 await session.close(timeout=1.0)

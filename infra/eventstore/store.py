@@ -29,6 +29,7 @@ from horae.infra.eventstore.own import OwnEvents
 from horae.infra.eventstore.raw import RawSubscription
 from horae.infra.eventstore.subscription import Subscription
 from horae.infra.eventstore.writer import Writer
+from horae.projections.away import NO_SERVER
 
 T = TypeVar("T")
 
@@ -45,16 +46,7 @@ _FIRST_WAIT_S = 0.02
 _LONGEST_WAIT_S = 0.5
 
 #: What asyncpg raises when the server is away, starting, stopping or restarting after a crash.
-_INTERRUPTED = (
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-)
+_INTERRUPTED = (OSError, *NO_SERVER)
 
 
 class PostgresEventStore:

@@ -19,6 +19,7 @@ from uuid import UUID
 import asyncpg
 
 from horae.domain.errors import Unavailable
+from horae.projections.away import DATABASE_AWAY
 from horae.projections.queries.pages import Where
 from horae.projections.search import scanning
 from horae.projections.search.cursors import Place, decode, encode, refuse
@@ -48,7 +49,6 @@ _SOURCE = "schedules AS s JOIN standings AS x ON x.id = s.id"
 _FOUND_SOURCE = (
     "find_schedules({}::text::tsquery) AS f JOIN schedules AS s ON s.id = f.schedule JOIN standings AS x ON x.id = s.id"
 )
-_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class PostgresSearch:
@@ -145,7 +145,7 @@ class PostgresSearch:
             raise Unavailable(
                 "The search took too long.", hint="Narrow it: by a status, a tag, a range of time, or rarer words."
             ) from None
-        except _AWAY as error:
+        except DATABASE_AWAY as error:
             if isinstance(error, asyncpg.DataError | asyncpg.SyntaxOrAccessError):
                 raise
             raise Unavailable("Search does not answer.", hint="Ask again in a moment.") from error

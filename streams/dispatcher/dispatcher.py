@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from horae.commands import tracing
@@ -23,6 +22,7 @@ from horae.commands.candidates import Candidate, Rule
 from horae.commands.occurrences import Attempt, Occurrences, Settled
 from horae.commands.ports import Clock
 from horae.domain.errors import Unavailable
+from horae.projections.away import DATABASE_AWAY
 from horae.projections.due import ALL_SHARDS, DueRow
 from horae.projections.projector import Applied
 from horae.streams.channels import Channels, endpoint_of
@@ -39,7 +39,7 @@ from horae.streams.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
-_READ_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, Unavailable)
+_READ_ERRORS = (*DATABASE_AWAY, Unavailable)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,12 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import pytest_asyncio
 
 from tests.e2e.harness import Service, descendants
+from tests.e2e.live import Live, command, running
 from tests.e2e.profiles import EMBEDDED, STACK, Profile
 from tests.e2e.receiver import Receiver
 
@@ -27,6 +29,21 @@ def profile(request: pytest.FixtureRequest) -> Profile:
     if request.param == EMBEDDED:
         return Profile()
     return Profile(STACK, request.getfixturevalue("kafka"), request.getfixturevalue("elasticsearch"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def live(profile: Profile) -> AsyncIterator[Live]:
+    """The service, on real time; a module whose time is virtual has a fixture of its own by this name."""
+    async with running(profile) as live:
+        yield live
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def other(live: Live) -> AsyncIterator[httpx.AsyncClient]:
+    """An admin of another tenant, whose key the operator issued on the machine."""
+    issued = await command(live.service, "keys", "issue", "globex", "--tenant", "globex", "--scope", "admin")
+    async with live.service.client(issued["key"]) as client:
+        yield client
 
 
 @pytest.fixture

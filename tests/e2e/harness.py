@@ -18,6 +18,7 @@ from typing import Any
 
 import asyncpg
 
+from horae.projections.away import DATABASE_AWAY
 from tests.e2e.talking import KEY, PATIENCE_S, Talking
 
 #: A first start on a busy machine; in the stack profile seven processes begin at once.
@@ -175,12 +176,12 @@ class Service(Talking):
         """Pid of the worker that works; None: none does, or the database is away."""
         try:
             conn = await self.connect()
-        except (OSError, ValueError, IndexError, asyncpg.PostgresError, asyncpg.InternalClientError):
+        except (*DATABASE_AWAY, ValueError, IndexError):
             return None
         try:
             found: int | None = await conn.fetchval(_WORKING)
             return found
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+        except DATABASE_AWAY:
             return None
         finally:
             conn.terminate()

@@ -26,6 +26,9 @@ from tests.e2e.talking import PATIENCE_S
 
 Event = dict[str, Any]
 
+#: A timing of which nothing comes due while a test runs (but for one minute of the year).
+YEARLY = {"kind": "every", "cron": "0 9 1 1 *", "zone": "UTC"}
+
 #: Bounds moving virtual time over years on a busy machine, nothing else.
 ADVANCE_S = 300.0
 

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from tests.e2e.live import Live, decision, fresh, of, running
-from tests.e2e.profiles import Profile
+from tests.e2e.live import Live, decision, fresh, of
 from tests.e2e.receiver import Answer, Receiver
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e-delivery"), pytest.mark.asyncio(loop_scope="module")]
 
 AT_ONCE = {"strategy": "fixed", "retries": 2, "delay": "PT0.05S", "max_delay": "PT0.05S"}
 ONCE = {"mode": "at_most_once", "retry": AT_ONCE}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def live(profile: Profile) -> AsyncIterator[Live]:
-    """The service, on real time."""
-    async with running(profile) as live:
-        yield live
 
 
 async def ended(live: Live, schedule: str, count: int = 1) -> dict[str, Any]:

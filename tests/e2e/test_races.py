@@ -6,29 +6,19 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 
-from tests.e2e.live import Live, decision, fresh, of, running
-from tests.e2e.profiles import Profile
+from tests.e2e.live import Live, decision, fresh, of
 from tests.e2e.receiver import Received, Receiver
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e-races"), pytest.mark.asyncio(loop_scope="module")]
 
 EACH = 70
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def live(profile: Profile) -> AsyncIterator[Live]:
-    """The service, on real time."""
-    async with running(profile) as live:
-        yield live
 
 
 class Timed(Receiver):

@@ -4,36 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
-import pytest_asyncio
 
-from tests.e2e.live import Live, answered, command, fresh, running
-from tests.e2e.profiles import Profile
+from tests.e2e.live import YEARLY, Live, answered, fresh
 from tests.e2e.receiver import Receiver
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e-requests"), pytest.mark.asyncio(loop_scope="module")]
-
-YEARLY = {"kind": "every", "cron": "0 9 1 1 *", "zone": "UTC"}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def live(profile: Profile) -> AsyncIterator[Live]:
-    """The service, on real time."""
-    async with running(profile) as live:
-        yield live
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def other(live: Live) -> AsyncIterator[httpx.AsyncClient]:
-    """An admin of another tenant, whose key the operator issued on the machine."""
-    issued = await command(live.service, "keys", "issue", "globex", "--tenant", "globex", "--scope", "admin")
-    async with live.service.client(issued["key"]) as client:
-        yield client
 
 
 def keyed() -> dict[str, str]:

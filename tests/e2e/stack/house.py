@@ -29,6 +29,7 @@ from pydantic import SecretStr
 from horae.infra.postgres import API_ROLE
 from horae.infra.settings import Settings
 from horae.infra.stack.local import LocalStack
+from horae.projections.away import DATABASE_AWAY
 from tests.e2e.harness import free_port
 from tests.e2e.stack.part import ROOT, Part, command
 from tests.e2e.talking import KEY, PATIENCE_S, Talking
@@ -38,7 +39,7 @@ START_S = 240.0
 _LOOK_EVERY_S = 0.2
 
 #: What looking raises while a server is away.
-AWAY = (OSError, httpx.HTTPError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+AWAY = (*DATABASE_AWAY, httpx.HTTPError)
 
 T = TypeVar("T")
 
