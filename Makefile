@@ -4,6 +4,7 @@ PYTHON  ?= python3
 PORT    ?= 8080
 DATA    ?=
 WORKERS ?= 2
+ARGS    ?=
 
 VENV  := .venv
 BIN   := $(VENV)/bin
@@ -17,7 +18,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run demo test test-stack soak lint format lock bench bench-stack bench-model ledger clean moved
+.PHONY: help setup run demo test test-stack soak lint format lock bench bench-scale bench-stack bench-model ledger clean moved
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,8 +68,9 @@ test-stack: setup ## the tests that need Java, Maven or Go: Kafka, Elasticsearch
 	@$(STACK_CHECK)
 	@exec $(BIN)/pytest -n $(WORKERS) --dist loadfile -m "fetched and not soak"
 
-soak: setup ## the long runs: crash after crash, under load
-	@exec $(BIN)/pytest -m soak
+soak: setup ## the long runs: crash after crash, mutants, histories; then an hour of even load
+	@$(BIN)/pytest -m soak
+	@exec $(BIN)/python -m benchmarks.soak
 
 lint: setup ## ruff, mypy and the import contracts
 	@$(BIN)/ruff check .
@@ -86,8 +88,11 @@ lock: ## compile both lock files anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --constraint requirements.lock --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --quiet --output-file deploy/requirements.lock
 
-bench: setup ## measure this machine, beside the peers' figures
-	@exec $(BIN)/python -m benchmarks
+bench: setup ## measure this machine, beside the peers' figures (15 minutes; ARGS="--only creates64 --rounds 1")
+	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+bench-scale: setup ## cost with 10,000 to a million schedules waiting (ARGS="--schedules 1000000 10000000")
+	@exec $(BIN)/python -m benchmarks.scale $(ARGS)
 
 bench-stack: setup ## measure the stack profile with real Kafka and Elasticsearch (about ten minutes)
 	@exec $(BIN)/python -m benchmarks.stack

@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import tempfile
 import threading
 import time
@@ -28,60 +27,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from benchmarks.__main__ import KEY, Service
-
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-KINDS = ("api", "worker", "postgres", "supervisor")
-#: By what the processes call themselves; whatever else is below the supervisor is PostgreSQL's.
-_KIND_OF = {"horae api": "api", "horae worker": "worker", "horae forkserver": "supervisor"}
-
-
-@dataclass
-class Process:
-    """One process of the service, from /proc."""
-
-    pid: int
-    parent: int
-    #: User and system time, and for PostgreSQL's parent also of backends that have ended.
-    cpu_s: float
-    command: str
-
-
-def processes() -> dict[int, Process]:
-    """Every process of this machine by its id."""
-    found = {}
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdecimal():
-            continue
-        try:
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        ended = sum(map(int, fields[13:15])) if command.startswith("postgres") or "bin/postgres" in command else 0
-        cpu_s = (sum(map(int, fields[11:13])) + ended) / TICKS_PER_S
-        found[int(folder.name)] = Process(int(folder.name), int(fields[1]), cpu_s, command)
-    return found
-
-
-def kinds_of(root: int) -> dict[str, list[Process]]:
-    """The processes of the service whose supervisor is `root`, by kind."""
-    everything = processes()
-    by_kind: dict[str, list[Process]] = {kind: [] for kind in KINDS}
-    waiting = [everything[root]]
-    by_kind["supervisor"].append(everything[root])
-    while waiting:
-        parent = waiting.pop().pid
-        for process in everything.values():
-            if process.parent == parent:
-                waiting.append(process)
-                by_kind[_KIND_OF.get(process.command, "postgres")].append(process)
-    return by_kind
-
-
-def cpu_of(root: int) -> dict[str, float]:
-    """Seconds of CPU so far, by kind of process."""
-    return {kind: sum(process.cpu_s for process in found) for kind, found in kinds_of(root).items()}
+from benchmarks.service import KEY, KINDS, Service, cpu_of, kinds_of
 
 
 def per_operation(root: int, operations: int, work: Callable[[], None]) -> dict[str, float]:

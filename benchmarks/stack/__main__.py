@@ -18,7 +18,6 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from pathlib import Path
 
 import httpx
 from rich.console import Console
@@ -172,10 +171,10 @@ class Bench:
         port = free_port()
         api = self.world.start("api", "--port", str(port))
         await until(lambda: answers(port), "the API answers", 0.1)
-        script = Path(__file__).parents[1] / "http_load.py"
         rates, worst = [], []
         for _ in range(ROUNDS):
-            command = [sys.executable, str(script), "--port", str(port), "--key", KEY, "--seconds", str(SECONDS)]
+            command = [sys.executable, "-m", "benchmarks.http_load", "--port", str(port), "--key", KEY]
+            command += ["--seconds", str(SECONDS)]
             done = await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True, text=True)
             told = json.loads(done.stdout)
             rates.append(told["per_second"])

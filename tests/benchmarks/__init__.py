@@ -1,0 +1,1 @@
+"""The benchmarks' own arithmetic: a wrong percentile would flatter every line of the table."""
