@@ -19,7 +19,7 @@ from horae.commands.context import Answer, Call, digest_of
 from horae.domain import occurrence as o
 from horae.domain import schedule as s
 from horae.domain import timing as t
-from horae.projections.rows import ONE_OFF_STATUS
+from horae.projections.rows import ONE_OFF_STATUS, OPEN
 
 JSON = "application/json"
 
@@ -85,10 +85,10 @@ _STATUS = {s.Status.ACTIVE: "pending", s.Status.PAUSED: "paused", s.Status.CANCE
 def schedule_shown(answer: Answer[s.Schedule], already_claimed: list[UUID] | None = None) -> ScheduleShown:
     """A schedule as a command left it. Its `next` is what the command named; firing may be further already."""
     state = answer.state
-    active = state.status is s.Status.ACTIVE and answer.outcome is None
+    active = state.status is s.Status.ACTIVE and answer.one_off is None
     at = state.next if active else None
-    if answer.outcome is not None:
-        status = ONE_OFF_STATUS[answer.outcome.value]
+    if answer.one_off is not None and (state.status is s.Status.ACTIVE or answer.one_off not in OPEN):
+        status = ONE_OFF_STATUS[answer.one_off]
     else:
         status = _STATUS[state.status] if not active or at is not None else "completed"
     personal, definition = state.personal, state.definition

@@ -18,7 +18,6 @@ from horae.commands.ports import Ids, StreamConflict
 from horae.domain.envelope import Meta, Recorded
 from horae.domain.errors import Conflict, IdempotencyMismatch
 from horae.domain.ids import is_same_request, request_event_id
-from horae.domain.occurrence import Outcome
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -55,8 +54,8 @@ class Answer(Generic[S]):
     replayed: bool = False
     #: Occurrences claimed and not ended when it was stored. None: it does not apply, or could not be told in time.
     already_claimed: list[UUID] | None = None
-    #: Of a one-off: how its occurrence ended, if it has and the command looked.
-    outcome: Outcome | None = None
+    #: Of a one-off: where its occurrence stands or how it ended, if it has begun and the command looked.
+    one_off: str | None = None
 
     @classmethod
     def of(cls, id_: UUID, events: Sequence[Recorded], state: S, *, replayed: bool = False) -> Answer[S]:

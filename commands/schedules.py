@@ -32,7 +32,7 @@ from horae.commands.ports import (
 )
 from horae.commands.reading import ScheduleHistory, answer_of, fold_schedule, load_schedule
 from horae.commands.recipients import Recipients
-from horae.commands.series import outcome_of_one_off, stand
+from horae.commands.series import stand, status_of_one_off
 from horae.domain import schedule as s
 from horae.domain import timing as t
 from horae.domain.channel import NO_KAFKA, Offered
@@ -158,7 +158,7 @@ class Schedules(BulkCreation, ScheduleHistory):
             )
             return command, expects
 
-        return await self._with_outcome(call, await self._ask(call, "resume", schedule, decider))
+        return await self._with_one_off(call, await self._ask(call, "resume", schedule, decider))
 
     @tracing.operation("schedule.trigger", tracing.answer_facts)
     async def trigger(self, call: Call, schedule: UUID, *, reason: str | None = None) -> Answer[s.Schedule]:
@@ -311,20 +311,20 @@ class Schedules(BulkCreation, ScheduleHistory):
         with contextlib.suppress(Unavailable):
             claimed = await self._occurrences.executing(call.tenant, answer.id, answer.position)
             answer = replace(answer, already_claimed=claimed)
-        return await self._with_outcome(call, answer)
+        return await self._with_one_off(call, answer)
 
-    async def _with_outcome(self, call: Call, answer: Answer[s.Schedule]) -> Answer[s.Schedule]:
-        """The answer with how a one-off has ended: that is its status, whatever was asked of it since."""
+    async def _with_one_off(self, call: Call, answer: Answer[s.Schedule]) -> Answer[s.Schedule]:
+        """The answer with where a one-off's occurrence stands, which is what a schedule that has begun is shown by."""
         state = answer.state
         if state.recurring:
             return answer
         try:
             ground = await self._ground(call.tenant, answer.id, state.personal, state.timing)
-            outcome = await outcome_of_one_off(self._store.scoped(call.tenant), state, ground.context)
+            status = await status_of_one_off(self._store.scoped(call.tenant), state, ground.context)
         except Unavailable:
             # It is stored all the same; an error now would say otherwise.
             return answer
-        return replace(answer, outcome=outcome)
+        return replace(answer, one_off=status)
 
 
 def _just(command: s.Command) -> Decider:

@@ -45,11 +45,13 @@ async def stand(
     )
 
 
-async def outcome_of_one_off(reader: EventReader, state: s.Schedule, context: t.Context) -> o.Outcome | None:
-    """How the occurrence of a schedule that does not recur ended; None: it has not."""
+async def status_of_one_off(reader: EventReader, state: s.Schedule, context: t.Context) -> str | None:
+    """Where the occurrence of a schedule that does not recur stands, or how it ended; None: it has not begun."""
     slot = s.one_off_slot(state, context).slot
     occurrence = fold(await reader.load(occurrence_id(state.id, slot.local, slot.fold)))
-    return occurrence.outcome if occurrence is not None and occurrence.phase is o.Phase.ENDED else None
+    if occurrence is None:
+        return None
+    return (occurrence.outcome or occurrence.phase if occurrence.phase is o.Phase.ENDED else occurrence.phase).value
 
 
 async def _stand_of_one_off(

@@ -229,11 +229,11 @@ async def test_a_claim_that_meets_a_change_goes_on_by_the_new_calendar(world: Wo
         rows = await load_horizon(conn, until=world.clock.now())
     finally:
         await conn.close()
-    (candidate,) = await world.services.occurrences.candidates(rows)
+    (candidate,) = await world.worker.candidates(rows)
     assert candidate is not None
     changed = await put(world, "default", {"days": [{"date": "2026-12-02"}]})
     assert changed["replanned"]["moved"] == []  # it is due: whoever claims it moves it on
-    assert await world.services.occurrences.claim(candidate, 7) is not None
+    assert await world.worker.claim(candidate, 7) is not None
     shown = await world.get(f"/v1/schedules/{created['id']}")
     # The 2nd's slot is moved to the 3rd, where it meets that day's own.
     assert (shown["next_due_at"], shown["next"]["calendar"]) == ("2026-12-03T09:00:00Z", "default@1")

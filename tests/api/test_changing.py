@@ -131,3 +131,18 @@ async def test_a_clone_is_a_new_schedule(world: World) -> None:
     assert clone["id"] != created["id"]
     assert (clone["recipient"], clone["tags"], clone["cloned_from"]) == ("user-18", ["a"], created["id"])
     assert (await world.get(f"/v1/schedules/{clone['id']}"))["timing"]["cron"] == DAILY["timing"]["cron"]  # type: ignore[index]
+
+
+async def test_a_one_off_under_way_is_shown_alike_by_reads_and_writes(world: World) -> None:
+    """Between two attempts nothing of it is pending: not in the answer to a resume that finds it active, either."""
+    created = await world.create(LOG_NOW)
+    path = f"/v1/schedules/{created['id']}"
+    (attempt,) = await world.claim_due()
+    resumed = (await world.client.post(f"{path}/resume")).json()
+    assert (resumed["status"], resumed["next_due_at"]) == ("executing", None)
+    await world.fail(attempt)
+    for verb in ("resume", "pause", "resume"):
+        written = (await world.client.post(f"{path}/{verb}")).json()
+        read = await world.get(path)
+        assert (written["status"], written["next_due_at"]) == (read["status"], read["next_due_at"])
+        assert written["status"] == ("paused" if verb == "pause" else "executing")

@@ -136,9 +136,9 @@ async def test_an_address_is_rotated_and_revoked(world: World) -> None:
     assert (await world.client.post(f"/v1/feeds/{feed['id']}/rotate", json={})).status_code == 409
     (listed,) = (await world.get("/v1/feeds"))["items"]
     assert (listed["id"], listed["status"], listed["prefix"]) == (feed["id"], "revoked", rotated["token"][:10])
-    stored = [event.body for event in await world.services.store.after(0) if isinstance(event.body, FeedOpened)]
+    stored = [event.body for event in await world.every.after(0) if isinstance(event.body, FeedOpened)]
     assert [body.sha256 for body in stored] == [sha256(feed["token"].encode()).hexdigest()]
-    told = " ".join(str(event) for event in await world.services.store.after(0))
+    told = " ".join(str(event) for event in await world.every.after(0))
     assert feed["token"] not in told
     assert rotated["token"] not in told
 

@@ -96,14 +96,14 @@ async def test_a_claim_that_is_overtaken_by_a_move_goes_on_by_the_new_zone(world
     schedule = (await world.create(FOLLOWING))["id"]
     world.pass_time(hours=2)
     await world.settled()
-    reading = world.services.occurrences.candidates
+    reading = world.worker.candidates
 
     async def overtaken(rows: Any, **more: Any) -> Any:
         found = await reading(rows, **more)
         await world.services.recipients.put(CALL, RecipientProfile(id="user-17", zone="Asia/Tokyo"))
         return found
 
-    world.services.occurrences.candidates = overtaken  # type: ignore[method-assign]
+    world.worker.candidates = overtaken  # type: ignore[method-assign]
     assert len(await world.claim_due()) == 1
     assert (await world.get(f"/v1/schedules/{schedule}"))["next_due_at"] == "2026-12-02T00:00:00Z"
 

@@ -73,6 +73,10 @@ class World:
     #: When keys expire; does not follow `clock`.
     real_clock: SettableClock
     owner_dsn: str
+    #: Every tenant's events. The store of `services` is the API's, whose role sees only the tenant that it names.
+    every: PostgresEventStore
+    #: What a worker does, by `every`.
+    worker: Occurrences
     #: The tenant's admin key, and another's.
     key: str
     other_key: str
@@ -113,20 +117,20 @@ class World:
         finally:
             await conn.close()
         attempts = []
-        for candidate in await self.services.occurrences.candidates(rows):
-            claimed = await self.services.occurrences.claim(candidate, OWNER) if candidate else None
+        for candidate in await self.worker.candidates(rows):
+            claimed = await self.worker.claim(candidate, OWNER) if candidate else None
             if claimed is not None and isinstance(claimed[1], Attempt):
                 attempts.append(claimed[1])
         return attempts
 
     async def deliver(self, attempt: Attempt) -> None:
         """The channel took it."""
-        await self.services.occurrences.delivered(attempt, self.clock.now(), 12.5, {"status_code": 204})
+        await self.worker.delivered(attempt, self.clock.now(), 12.5, {"status_code": 204})
 
     async def fail(self, attempt: Attempt, *, retryable: bool = True) -> None:
         """The channel did not take it."""
         failure = Failure(kind="http", message="the receiver answered 500", status_code=500, retryable=retryable)
-        await self.services.occurrences.failed(attempt, failure, self.clock.now(), 12.5)
+        await self.worker.failed(attempt, failure, self.clock.now(), 12.5)
 
     async def dead_letter(self, body: dict[str, Any] | None = None) -> UUID:
         """An occurrence that ended dead-lettered."""
@@ -153,9 +157,10 @@ async def make_world(
         owner = await connect(database.owner_dsn)
         await install(owner)
         await owner.close()
-        store = await stack.enter_async_context(PostgresEventStore(database.owner_dsn))
-        whole = Feed(store, lambda: connect(database.owner_dsn))
-        feed = asyncio.create_task(feeding(store) if feeding else whole.run())
+        every = await stack.enter_async_context(PostgresEventStore(database.owner_dsn))
+        store = await stack.enter_async_context(PostgresEventStore(database.api_dsn))
+        whole = Feed(every, lambda: connect(database.owner_dsn))
+        feed = asyncio.create_task(feeding(every) if feeding else whole.run())
         stack.push_async_callback(_stop, feed)
         pool = await create_pool(database.api_dsn, max_size=8)
         stack.push_async_callback(pool.close)
@@ -191,7 +196,8 @@ async def make_world(
         )
         built = replace(built, **services)
         keys = [await new_key(built, tenant, Scope.ADMIN) for tenant in (ACME, GLOBEX)]
-        world = World(built, create_app(built), clock, real_clock, database.owner_dsn, *keys)
+        worker = Occurrences(every, clock, ids)
+        world = World(built, create_app(built), clock, real_clock, database.owner_dsn, every, worker, *keys)
         world.client = await stack.enter_async_context(world.client_for(world.key))
         world.other = await stack.enter_async_context(world.client_for(world.other_key))
         yield world

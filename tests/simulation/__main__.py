@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from pathlib import Path
 
 from tests.simulation.history import run
+from tests.simulation.summing import Sum, kept
 
 
 def main() -> int:
@@ -16,28 +18,29 @@ def main() -> int:
     parser.add_argument("--from", dest="first", type=int, default=0)
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--until-broken", action="store_true", help="end with the first that breaks a promise")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="note each range there, do none twice")
+    parser.add_argument("--step", type=int, default=100, help="seeds of a range")
     asked = parser.parse_args()
     if asked.seed is not None:
         result = run(asked.seed, tracing=True)
         print("\n".join(result.trace))
         print(result.broken or "every promise kept", result.verdict, f"{len(result.faults)} faults")
         return 1 if result.broken else 0
-    broken, began = 0, time.process_time()
-    faults = gates = slots = steps = 0
-    for number in range(asked.first, asked.first + asked.count):
-        result = run(str(number))
-        faults, gates, steps = faults + len(result.faults), gates + result.gates, steps + result.steps
-        slots += result.verdict.slots
-        if result.broken:
-            broken += 1
-            print(f"seed {number}: {result.broken}", flush=True)
+    seeds = range(asked.first, asked.first + asked.count)
+    began, total = time.process_time(), Sum()
+    if asked.keep is not None:
+        for part, some in kept(asked.keep, seeds, asked.step):
+            total.plus(some)
+            print(f"seeds {seeds.start} to {part.stop - 1}: {total.report()} {some.broken or ''}", flush=True)
+        return 1 if total.broken else 0
+    for seed in seeds:
+        total.plus(Sum.of(range(seed, seed + 1)))
+        if total.broken and total.broken[-1].startswith(f"seed {seed}: "):
+            print(total.broken[-1], flush=True)
             if asked.until_broken:
                 break
-    print(
-        f"{asked.count} histories, {broken} broken, {steps} steps, {gates} gates, {faults} faults, {slots} slots, "
-        f"{time.process_time() - began:.1f} s of CPU"
-    )
-    return 1 if broken else 0
+    print(f"{total.report()}, {time.process_time() - began:.1f} s of CPU")
+    return 1 if total.broken else 0
 
 
 if __name__ == "__main__":

@@ -32,12 +32,14 @@ class Wish:
 
     kind: Kind
     zone: str = "UTC"
-    #: interval: every so many minutes from `start` (naive local, in `zone`). minutes: whenever the clock's minute is a
-    #: multiple of it.
+    #: interval: every so many minutes from `start` (naive local, in `zone`). minutes: whenever the minutes that the
+    #: clock shows since its midnight are a multiple of it, which divides an hour or consists of hours.
     minutes: int = 0
     start: datetime | None = None
     #: daily: at this time of the clock.
     at: time | None = None
+    #: ... on these days of the week, Monday 0.
+    weekdays: frozenset[int] = frozenset(range(7))
     gap: Literal["shift", "skip"] = "shift"
     overlap: Literal["first", "second", "both"] = "first"
     #: once: at this instant.
@@ -59,10 +61,13 @@ class Wish:
             case "interval":
                 return t.Every(interval=t.Interval(unit="minutes", count=self.minutes), starts_at=self.start, **common)
             case "minutes":
-                return t.Every(cron=f"*/{self.minutes} * * * *", **common)
+                hours, minutes = divmod(self.minutes, 60)
+                return t.Every(cron=f"0 */{hours} * * *" if hours else f"*/{minutes} * * * *", **common)
             case "daily":
                 assert self.at is not None
-                cron = f"{self.at.minute} {self.at.hour} * * *"
+                # Cron counts from Sunday.
+                days = ",".join(str((day + 1) % 7) for day in sorted(self.weekdays)) if len(self.weekdays) < 7 else "*"
+                cron = f"{self.at.minute} {self.at.hour} * * {days}"
                 return t.Every(cron=cron, gap=self.gap, overlap=self.overlap, **common)
 
     def slots(self, after: datetime, until: datetime) -> list[Expected]:
@@ -81,7 +86,8 @@ class Wish:
             case "minutes":
                 due_at, found = after.replace(second=0, microsecond=0), []
                 while due_at <= until:
-                    if due_at.astimezone(zone).minute % self.minutes == 0:
+                    there = due_at.astimezone(zone)
+                    if (there.hour * 60 + there.minute) % self.minutes == 0:
                         found.append(_at(due_at, zone))
                     due_at += MINUTE
             case "daily":
@@ -95,7 +101,9 @@ class Wish:
             local = datetime.combine(day, self.at)
             first = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
             second = local.replace(tzinfo=zone, fold=1).astimezone(UTC)
-            if first == second:
+            if day.weekday() not in self.weekdays:
+                pass
+            elif first == second:
                 found.append(Expected(first, local, 0))
             elif first.astimezone(zone).replace(tzinfo=None) != local:
                 # No clock shows it: read with the offset of before, it is moved on by the gap's length.

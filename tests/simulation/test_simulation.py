@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,66 +20,13 @@ from horae.streams import auditor
 from horae.streams.feed import Feed
 from tests.simulation.history import Result, run
 from tests.simulation.shrinking import shrink
+from tests.simulation.summing import Sum, kept
 
 #: Seeds that once failed, with what brings the fault back; what was wrong is told in docs/proof.md.
 REGRESSIONS: dict[str, tuple[object, str, Callable[..., object]]] = {
     "26": (Feed, "_session_ended", lambda *_: None),
     "102886": (auditor, "place", lambda local, _fold, _zone: (local, local)),
 }
-
-
-@dataclass
-class Sum:
-    """What many histories came to."""
-
-    histories: int = 0
-    steps: int = 0
-    fewest_steps: int = 1 << 60
-    faults: int = 0
-    slots: int = 0
-    delivered: int = 0
-    #: Histories in which nothing could happen.
-    idle: int = 0
-    kinds: Counter[str] = field(default_factory=Counter)
-    outcomes: Counter[str] = field(default_factory=Counter)
-    broken: list[str] = field(default_factory=list)
-
-    def add(self, result: Result) -> None:
-        self.histories += 1
-        self.steps += result.steps
-        self.fewest_steps = min(self.fewest_steps, result.steps)
-        self.faults += len(result.faults)
-        self.slots += result.verdict.slots
-        self.delivered += result.verdict.delivered
-        self.idle += result.verdict.slots == 0
-        self.kinds.update(result.kinds)
-        self.outcomes.update(result.verdict.outcomes)
-        if result.broken is not None:
-            self.broken.append(f"seed {result.seed}: {result.broken}")
-
-    def report(self) -> str:
-        kinds = ", ".join(f"{count} {name}" for name, count in self.kinds.most_common())
-        outcomes = ", ".join(f"{count} {name}" for name, count in self.outcomes.most_common())
-        return (
-            f"{self.histories} histories of {self.steps // max(1, self.histories)} steps on average, at least "
-            f"{self.fewest_steps}; {self.faults} faults ({kinds}); "
-            f"{self.slots} slots due, outcomes: {outcomes}; {len(self.broken)} broken"
-        )
-
-    def assert_kept(self, faults_each: int) -> None:
-        """Every promise, and progress: what was asked for happened, and enough went wrong meanwhile."""
-        assert self.broken == []
-        assert self.fewest_steps >= 200
-        assert self.faults >= faults_each * self.histories
-        assert self.idle <= self.histories // 20
-        assert self.delivered >= 4 * self.histories
-        # No kind of trouble, and no way to end, is left out.
-        assert set(self.kinds) >= {
-            "slow", "crash", "pause", "jump", "lost request", "lost acknowledgement", "late", "busy", "unreachable",
-            "delayed", "repeated", "cut short", "cut", "database crash", "lock lost", "lost response", "slow receiver",
-            "429", "410", "500", "channel bug",
-        }  # fmt: skip
-        assert set(self.outcomes) >= {outcome.value for outcome in o.Outcome} - {"suppressed"}
 
 
 @pytest.mark.timeout(600)
@@ -99,6 +46,26 @@ def test_what_once_failed_holds(seed: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert run(seed).broken is None
     monkeypatch.setattr(*REGRESSIONS[seed])
     assert run(seed).broken is not None
+
+
+def test_a_long_run_goes_on_where_it_was_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranges that are on file are not lived through again, and count."""
+    file, lived, real = tmp_path / "kept.ndjson", [], run
+
+    def counting(seed: str) -> Result:
+        lived.append(seed)
+        return real(seed)
+
+    monkeypatch.setattr("tests.simulation.summing.run", counting)
+    first = [total.report() for _, total in kept(file, range(1_000, 1_004), 2)]
+    again = [total.report() for _, total in kept(file, range(1_000, 1_005), 2)]
+    assert lived == ["1000", "1001", "1002", "1003", "1004"]
+    assert again[:2] == first
+    whole = Sum()
+    for _, total in kept(file, range(1_000, 1_005), 2):
+        whole.plus(total)
+    assert (whole.histories, whole.broken) == (5, [])
+    assert whole.report() == Sum.of(range(1_000, 1_005)).report()
 
 
 def test_the_same_seed_is_the_same_history() -> None:
