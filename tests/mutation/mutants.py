@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.mutation.running import run
+
 ROOT = Path(__file__).parents[2]
 _COPIED = ("api", "commands", "domain", "infra", "projections", "streams", "src", "tests", "deploy", "docs")
 #: Seeds that the simulation is given to notice it.
@@ -30,7 +32,9 @@ class Mutant:
     def command(self) -> list[str]:
         """What must fail."""
         if self.shown_by:
-            return [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *self.shown_by]
+            # No bound by the clock on the wall: on a crowded machine that shows the crowd. See `running.Standstill`.
+            quiet = ["-q", "-x", "-p", "no:cacheprovider", "-o", "timeout=0"]
+            return [sys.executable, "-m", "pytest", *quiet, *self.shown_by]
         seeds = ["--from", str(self.first_seed), "--count", str(_SEEDS)]
         return [sys.executable, "-m", "tests.simulation", "--until-broken", *seeds]
 
@@ -131,10 +135,10 @@ def break_line(folder: Path, mutant: Mutant) -> None:
 
 
 def run_in(folder: Path, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run it on the copy: the copy's modules come first."""
+    """Run it on the copy: the copy's modules come first. Raises `Stuck`."""
     environment = {**os.environ, "PYTHONPATH": str(folder / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     environment.pop("PYTEST_ADDOPTS", None)
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return run(command, folder, environment)
 
 
 def noticed(mutant: Mutant, result: subprocess.CompletedProcess[str]) -> bool:
