@@ -40,7 +40,7 @@ def play(number: int, examples: int, steps: int) -> None:
     )
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.covers("REL-08", "SEC-02")
 def test_the_api_does_what_a_plain_model_says(house: House, record_property: Any) -> None:
     """A few examples, the same in every run."""

@@ -44,10 +44,10 @@ def test_the_copy_is_what_runs(copy: Path) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(0)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_broken_line_turns_something_red(mutant: Mutant, copy: Path, record_property: Any) -> None:
-    """Before it is broken the same run is green."""
+    """Before it is broken the same run is green: here, or, of the simulation's seeds, in `make test`."""
     if mutant.shown_by:
         whole = run_in(copy, mutant.command())
         assert whole.returncode == 0, whole.stdout[-3_000:]
