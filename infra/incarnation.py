@@ -15,6 +15,7 @@ from collections.abc import Collection
 import asyncpg
 import structlog
 
+from horae.infra import locks
 from horae.projections.away import DATABASE_AWAY
 
 #: Class of the locks on incarnations; the object is the low 32 bits of the incarnation's id.
@@ -69,7 +70,7 @@ class Incarnation:
                 if session is None or session.is_closed():
                     session = await self._connect()
                     await self._lock_ourselves(session)
-                await session.execute("SELECT pg_advisory_lock($1, $2)", FEEDER_LOCKS, FEEDER)
+                await locks.wait_for(session, FEEDER_LOCKS, FEEDER)
             except DATABASE_AWAY as error:
                 _log.warning("waiting_interrupted", error=str(error))
                 await asyncio.sleep(_RECONNECT_S)
@@ -106,7 +107,7 @@ class Incarnation:
 
     async def _lock_ourselves(self, session: asyncpg.Connection[asyncpg.Record]) -> None:
         # A session that the server has not yet noticed to be gone may hold it a little longer.
-        await session.execute("SELECT pg_advisory_lock($1, $2)", INCARNATION_LOCKS, lock_object(self.id))
+        await locks.wait_for(session, INCARNATION_LOCKS, lock_object(self.id))
 
     async def _until_lost(self) -> None:
         """Ended by the server's word, or found out by asking: a machine that vanished says nothing."""

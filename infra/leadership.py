@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 import structlog
 
+from horae.infra import locks
 from horae.projections.away import DATABASE_AWAY
 
 #: The class of these locks; see `incarnation.py` and `relaying.py` for the others.
@@ -39,7 +40,7 @@ async def by_one(dsn: str, role: int, work: Callable[[], Coroutine[Any, Any, Non
             continue
         try:
             with contextlib.suppress(*DATABASE_AWAY):
-                await session.execute("SELECT pg_advisory_lock($1, $2)", LEADER_LOCKS, role)
+                await locks.wait_for(session, LEADER_LOCKS, role)
                 _log.info("leads", role=role)
                 await _while_held(session, work)
         finally:

@@ -18,6 +18,7 @@ import asyncpg
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 
+from horae.infra import locks
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.heartbeat import Beat
 from horae.infra.kafka.publisher import KafkaPublisher
@@ -70,7 +71,7 @@ class RelaySeat:
                     self.incarnation = await session.fetchval(
                         "INSERT INTO sys.incarnations (kind, pid) VALUES ('relay', $1) RETURNING id", os.getpid()
                     )
-                await session.execute("SELECT pg_advisory_lock($1, $2)", RELAY_LOCKS, RELAY)
+                await locks.wait_for(session, RELAY_LOCKS, RELAY)
             except DATABASE_AWAY as error:
                 _log.warning("waiting_interrupted", error=str(error))
                 await self._leave()
