@@ -42,11 +42,11 @@ def explain_occurrence(
 ) -> Explanation:
     """Explain an occurrence that has events, or that was asked for by hand.
 
-    `asked` is its schedule's whole stream, `history` its own (empty: triggered, not claimed yet).
+    `asked` is its schedule's whole stream, `history` its own (empty: triggered or moved, not claimed yet).
     """
     schedule = fold_schedule(asked[0].stream, asked)
     state = fold(history)
-    at = _plan_of(schedule, history, context) or schedule.triggers.get(occurrence)
+    at = _plan_of(schedule, history, context) or schedule.by_itself(occurrence)
     zone = at.plan.zone if at else None
     last = history[-1].position if history and state and state.phase is o.Phase.ENDED else None
     relevant = [event for event in asked if last is None or event.position < last]
@@ -121,7 +121,7 @@ def missed_run_covers(event: Recorded, slot: t.Slot) -> bool:
 def _judge(
     asked: Sequence[Recorded], schedule: s.Schedule, slot: t.Slot, missed: Sequence[Recorded], context: t.Context
 ) -> Verdict:
-    at = t.find(schedule.timing, slot, context)
+    at = s.planned(schedule, slot, context)
     if at is None:
         return _no_slot(asked, schedule, slot, context)
     zone = at.plan.zone
@@ -146,7 +146,7 @@ def _judge(
         return Verdict("not_yet_due", f"Not yet due: it goes out at {local(at.due_at, zone)}.", at)
     if then.status is s.Status.PAUSED:
         return Verdict("paused", "Not sent: the schedule was paused when it came due.", at)
-    if t.find(then.timing, slot, context) is None:
+    if s.planned(then, slot, context) is None:
         return Verdict("before_start", "Not sent: at that time the schedule had another timing, without this slot.", at)
     given_up = _given_up(asked, at)
     if given_up is not None:

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 from horae import __version__
 from horae.domain import timing as t
 from horae.domain.ids import occurrence_id
+from horae.domain.timing.calendared import calendar_id
 from horae.domain.timing.ical import Held, held
 from horae.domain.timing.observances import observances
 from horae.domain.timing.opendays import Calendar as OpenDays
@@ -120,7 +121,7 @@ def _events(row: ScheduleRow, shown: Shown, zones: dict[str, int]) -> Iterator[b
     timing, zone = timing_of(row), row.next.plan.zone
     event = _event(row)
     if isinstance(timing, t.Every):
-        series = held(timing, zone, row.skipped)
+        series = held(timing, zone, row.skipped) if not _moved(row) else None
         if series is None:
             yield from _one_by_one(event, row, timing, zone, shown)
             return
@@ -146,16 +147,24 @@ def _one_by_one(event: Component, row: ScheduleRow, timing: t.Every, zone: str, 
         yield lines.replace(uid[0], name.encode()).replace(start[0], instant.encode())
 
 
+def _moved(row: ScheduleRow) -> dict[t.Slot, datetime]:
+    """The slots that were moved by themselves, and where to."""
+    return {slot: at for slot, at, _ in row.changes if at is not None}
+
+
 def _slots(row: ScheduleRow, timing: t.Every, zone: str, shown: Shown) -> Iterator[t.Next]:
-    named = timing.calendar.id if timing.calendar is not None else "default"
+    named, moved = calendar_id(timing) or "default", _moved(row)
     ctx = t.Context(
         now=shown.today,
         schedule_id=row.id,
         default_zone=zone,
         recipient_zone=zone,
-        exceptions=frozenset(row.skipped),
+        exceptions=frozenset((*row.skipped, *moved)),
         calendar=shown.calendars.get(named),
     )
+    for slot, due_at in moved.items():
+        if shown.today - BACK < due_at <= shown.today + AHEAD and (own := t.find(timing, slot, ctx)) is not None:
+            yield own.model_copy(update={"due_at": due_at})
     at = t.after(timing, shown.today - BACK, ctx)
     for _ in range(shown.slots):
         if at is None or at.due_at > shown.today + AHEAD:

@@ -9,8 +9,9 @@ from pydantic import TypeAdapter
 
 from horae.api.models.admin import KeyShown
 from horae.api.models.occurrences import MissedRun, OccurrenceShown, TimelineShown
-from horae.api.models.schedules import ScheduleShown, SlotNamed
-from horae.api.views import next_shown
+from horae.api.models.schedules import ChangedSlot, ScheduleShown
+from horae.api.views import next_shown, slot_named
+from horae.domain import schedule as s
 from horae.domain import timing as t
 from horae.domain.conflicts import ConflictPolicy, Settlement
 from horae.domain.delivery import Delivery
@@ -19,8 +20,27 @@ from horae.projections import queries
 _TIMING: TypeAdapter[t.Timing] = TypeAdapter(t.Timing)
 
 
-def schedule_row_shown(row: queries.ScheduleRow) -> ScheduleShown:
-    """A schedule with where it stands."""
+def changed_since(row: queries.ScheduleRow) -> bool:
+    """Does the next slot lie where more than the timing was changed from a slot on? What it has is in the log."""
+    at = row.next
+    return at is not None and any((slot.local, slot.fold) <= (at.slot.local, at.slot.fold) for slot in row.later)
+
+
+def schedule_row_shown(row: queries.ScheduleRow, state: s.Schedule | None = None) -> ScheduleShown:
+    """A schedule with where it stands. `state`: of one that `changed_since`, from the log."""
+    shown = _shown(row)
+    if state is None or row.next is None:
+        return shown
+    seen = state.as_series(row.next.slot)
+    return shown.model_copy(
+        update={
+            **{name: getattr(seen.personal, name) for name in ("channel", "content", "tags", "metadata")},
+            **{name: getattr(seen.definition, name) for name in ("priority", "delivery", "expires_after")},
+        }
+    )
+
+
+def _shown(row: queries.ScheduleRow) -> ScheduleShown:
     return ScheduleShown.model_construct(
         id=row.id,
         version=row.version,
@@ -46,7 +66,12 @@ def schedule_row_shown(row: queries.ScheduleRow) -> ScheduleShown:
         missed=row.missed,
         executed_at=row.executed_at,
         failure_reason=row.failure_reason,
-        skipped=tuple(SlotNamed.model_construct(slot=slot.local, fold=slot.fold) for slot in row.skipped),
+        skipped=tuple(slot_named(slot) for slot in row.skipped),
+        later=tuple(slot_named(slot) for slot in row.later),
+        changes=tuple(
+            ChangedSlot.model_construct(slot=slot.local.isoformat(), fold=slot.fold, due_at=moved_to, changed=changed)
+            for slot, moved_to, changed in row.changes
+        ),
     )
 
 

@@ -109,6 +109,8 @@ def _schedule_told(event: Recorded, body: Event, occurrence: UUID, zone: str | N
             )
         case s.ScheduleChanged():
             keeps = "its slots stayed as they were" if body.next_unchanged else "a new series of slots began"
+            if body.since is not None:
+                keeps = f"from {body.since.local.isoformat()} on"
             text = f"Changed by {by} ({', '.join(body.changed)}): {keeps}.{_merged(body)}"
             timing = body.definition.timing.model_dump(mode="json", exclude_none=True)
             given = timing if "timing" in body.changed else None
@@ -132,6 +134,13 @@ def _schedule_told(event: Recorded, body: Event, occurrence: UUID, zone: str | N
             return decision(event, "skipped", text, request_id=request, for_schedule=body.for_schedule)
         case s.SlotUnskipped() if body.occurrence == occurrence:
             return decision(event, "unskipped", f"This slot was put back by {by}.", request_id=request)
+        case s.SlotChanged() if body.occurrence == occurrence:
+            text = f"This slot was changed by itself by {by}"
+            text += f" ({', '.join(body.changed)})" if body.changed else ""
+            moved = body.at
+            text += f", to go out at {local(moved.due_at, moved.plan.zone)}." if moved is not None else "."
+            due_at = moved.due_at if moved is not None else None
+            return decision(event, "slot_changed", text, changed=list(body.changed), due_at=due_at, request_id=request)
         case s.ScheduleTriggered() if body.occurrence == occurrence:
             text = f"Asked for by hand by {by}, beside the series.{because}"
             return decision(event, "triggered", text, reason=body.reason, request_id=request)

@@ -14,7 +14,7 @@ from horae.api.auth import Caller
 from horae.api.bodies import idempotency_key
 from horae.api.errors import request_id_of
 from horae.api.models.occurrences import OccurrenceWritten
-from horae.api.models.schedules import NextShown, ScheduleShown, SkippedShown, SlotNamed
+from horae.api.models.schedules import ChangedSlot, NextShown, ScheduleShown, SkippedShown, SlotNamed
 from horae.commands.context import Answer, Call, digest_of
 from horae.domain import occurrence as o
 from horae.domain import schedule as s
@@ -79,6 +79,11 @@ def skipped_shown(skipped: Sequence[t.SkippedSlot]) -> list[SkippedShown]:
     ]
 
 
+def slot_named(slot: t.Slot) -> SlotNamed:
+    """A slot by its local time."""
+    return SlotNamed.model_construct(slot=slot.local, fold=slot.fold)
+
+
 _STATUS = {s.Status.ACTIVE: "pending", s.Status.PAUSED: "paused", s.Status.CANCELLED: "cancelled"}
 
 
@@ -91,7 +96,8 @@ def schedule_shown(answer: Answer[s.Schedule], already_claimed: list[UUID] | Non
         status = ONE_OFF_STATUS[answer.one_off]
     else:
         status = _STATUS[state.status] if not active or at is not None else "completed"
-    personal, definition = state.personal, state.definition
+    seen = state if at is None else state.as_series(at.slot)
+    personal, definition = seen.personal, seen.definition
     return ScheduleShown.model_construct(
         id=answer.id,
         version=answer.version,
@@ -113,9 +119,16 @@ def schedule_shown(answer: Answer[s.Schedule], already_claimed: list[UUID] | Non
         settled=state.settled,
         created_at=answer.created_at,
         updated_at=answer.updated_at,
-        skipped=tuple(
-            SlotNamed.model_construct(slot=slot.local, fold=slot.fold)
-            for slot in sorted(state.exceptions, key=lambda slot: (slot.local, slot.fold))
+        skipped=tuple(slot_named(slot) for slot in sorted(state.exceptions, key=lambda slot: (slot.local, slot.fold))),
+        later=tuple(slot_named(later.since) for later in state.later),
+        changes=tuple(
+            ChangedSlot.model_construct(
+                slot=slot.local.isoformat(),
+                fold=slot.fold,
+                due_at=own.at.due_at if own.at else None,
+                changed=own.changed,
+            )
+            for slot, own in sorted(state.changes.items(), key=lambda item: (item[0].local, item[0].fold))
         ),
         already_claimed=answer.already_claimed if already_claimed is None else already_claimed,
         replayed=answer.replayed,

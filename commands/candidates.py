@@ -126,7 +126,7 @@ def sets_pointer(body: Event) -> bool:
     match body:
         case s.ScheduleCreated() | s.ScheduleResumed() | s.ScheduleReplanned():
             return True
-        case s.ScheduleChanged() | s.SlotSkipped() | s.SlotUnskipped():
+        case s.ScheduleChanged() | s.SlotSkipped() | s.SlotUnskipped() | s.SlotChanged():
             return not body.next_unchanged
         case _:
             return False
@@ -176,14 +176,19 @@ def candidate_of(
         if row.schedule_version < version or any(under >= version for under in moved):
             return None
         at = named if named is not None and named.slot == row.slot else _at(row, schedule, context)
-        return Candidate(row, schedule, state, at, context, causes, person)
+        return Candidate(row, schedule.seen_from(row.slot), state, at, context, causes, person)
     if state is not None and state.wake_at is not None and state.wake_at > now and schedule.status is s.Status.ACTIVE:
         # The row is older than the last attempt, which has put off the next.
         return None
+    seen = schedule.seen_from(row.slot)
     if state is not None and state.phase is not o.Phase.DEFERRED:
-        return Candidate(row, schedule, state, None, context, causes)
-    at = schedule.triggers.get(row.occurrence) or _deferred_at(row, asked, history, context)
-    return Candidate(row, schedule, state, at, context, causes)
+        return Candidate(row, seen, state, None, context, causes)
+    by_itself = schedule.by_itself(row.occurrence)
+    if by_itself is None and state is None:
+        # A slot that was moved, and is where its series has it again.
+        return None
+    at = by_itself or _deferred_at(row, asked, history, context)
+    return Candidate(row, seen, state, at, context, causes)
 
 
 def _pointer(asked: Sequence[Recorded]) -> tuple[int, t.Next | None] | None:
@@ -196,7 +201,7 @@ def _pointer(asked: Sequence[Recorded]) -> tuple[int, t.Next | None] | None:
 
 def _at(row: Due, schedule: s.Schedule, context: t.Context) -> t.Next:
     """The slot that the row names, with its plan as it was made: in the recipient's zone of then."""
-    then = replace(context, recipient_zone=row.zone, exceptions=schedule.exceptions)
+    then = replace(context, recipient_zone=row.zone, exceptions=schedule.out)
     found = t.find(schedule.timing, row.slot, then)
     if found is not None:
         return found.model_copy(update={"number": row.number, "due_at": row.due_at})
@@ -221,7 +226,7 @@ def recipient_followed(asked: Sequence[Recorded]) -> str | None:
     for event in reversed(asked):
         if isinstance(event.body, s.ScheduleCreated | s.ScheduleChanged):
             timing = event.body.definition.timing
-            follows = isinstance(timing, t.Every) and timing.zone == "recipient"
+            follows = isinstance(timing, t.Every) and any(rule.zone == "recipient" for rule in t.rules_of(timing))
             return event.body.personal.recipient if follows else None
     return None
 

@@ -9,7 +9,7 @@ sees the other. Others' slots that give way are fenced by their occurrences and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby, islice, takewhile
@@ -40,6 +40,8 @@ MOST_OTHERS = 200
 MOST_SLOTS = 20_000
 _TICK = timedelta(microseconds=1)
 _FOR_EVER = timedelta(days=36_500)
+#: A slot's instant under another rule, without jitter, is at most so long before its instant under the one before.
+_NEAR = timedelta(days=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,9 @@ class Asking:
     priority: int
     channel: str | None = None
     content: Mapping[str, Any] = field(default_factory=dict)
+    #: Only slots from this one on are settled; they are looked for from `begin` on.
+    since: t.Slot | None = None
+    begin: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ class Conflicts:
         Raises `ScheduleConflict`, `Unavailable`, `Conflict` for too many others, and `StreamConflict` when one of them
         is on its way this very moment.
         """
-        if t.first(asking.timing, asking.context) is None:
+        if next(_slots(asking), None) is None:
             return None
         policy = asking.policy
         lane = c.lane_stream(call.tenant, asking.recipient, policy.key)
@@ -107,34 +112,38 @@ class Conflicts:
         return Settled(settlement, events, {**expects, lane: head})
 
     async def of_change(
-        self, call: Call, state: s.Schedule, changes: Mapping[str, Any], context: t.Context, *, moves: bool
+        self, call: Call, after: s.Schedule, context: t.Context, since: t.Slot | None, since_at: datetime | None
     ) -> Settled | None:
-        """The same for a schedule that changes, if it asks and its slots or its policy become others. `moves`: the
-        slots do. Raises what `settle` raises.
+        """The same for a schedule whose slots or policy change: `after` is what it would be. With `since` only the
+        slots from there on are settled. None also if it does not ask. Raises what `settle` raises.
         """
-        policy = changes.get("conflicts", state.definition.conflicts)
-        if policy is None or not (moves or policy != state.definition.conflicts):
+        policy = after.definition.conflicts
+        if policy is None:
             return None
-        timing = s.unshifted(s.renewed(changes["timing"], state, context) if moves else state.timing)
-        exceptions = state.exceptions if s.same_rule(timing, state.timing) else frozenset()
+        seen = after if since is None else after.as_series(since)
         asking = Asking(
-            schedule=state.id,
+            schedule=after.id,
             policy=policy,
-            timing=timing,
-            context=replace(context, exceptions=exceptions),
-            recipient=state.personal.recipient,
-            priority=changes.get("priority", state.definition.priority),
-            channel=changes.get("channel", state.personal.channel),
-            content=changes.get("content", state.personal.content),
+            timing=t.shifted(after.timing, None, since),
+            context=replace(context, exceptions=after.out),
+            recipient=seen.personal.recipient,
+            priority=seen.definition.priority,
+            channel=seen.personal.channel,
+            content=seen.personal.content,
+            since=since,
+            begin=max(context.now, since_at - _NEAR) if since_at is not None else None,
         )
-        return await self.settle(call, asking)
+        settled = await self.settle(call, asking)
+        if since is not None and settled is not None and settled.settlement.action in ("merged", "given_way"):
+            raise _all_of_it(settled.settlement, since)
+        return settled
 
     async def preview(self, tenant: str, asking: Asking) -> c.Settlement | None:
         """What would be decided now, `rejected` included; None: it has no slot.
 
         Raises `Unavailable`, and `Conflict` for too many others.
         """
-        if t.first(asking.timing, asking.context) is None:
+        if next(_slots(asking), None) is None:
             return None
         return (await self._decided(tenant, asking))[0]
 
@@ -211,7 +220,7 @@ class Conflicts:
             yielding.append((settlement.into, []))
         contexts = await self._contexts(call.tenant, asking, {id_: states[id_] for id_, _ in yielding})
         for id_, slots in yielding:
-            state, context = states[id_], replace(contexts[id_], exceptions=states[id_].exceptions)
+            state, context = states[id_], contexts[id_]
             current, fence = await stand(self._store.scoped(call.tenant), self._series, call.tenant, state, context)
             if current.next is None:
                 # It has gone out, or is about to end, since the read model was asked: look again.
@@ -236,15 +245,28 @@ class Conflicts:
 
 def _coming(asking: Asking) -> tuple[list[t.Next], datetime | None]:
     """Our slots as far as they are compared, one at least; and up to when they are all, None: for ever."""
-    first = t.first(asking.timing, asking.context)
-    if first is None:
+    slots = list(islice(_slots(asking), LOOK_AHEAD_SLOTS + 1))
+    if not slots:
         raise ValueError(f"the timing of {asking.schedule} has no slot")
+    first = slots[0]
     if not t.is_recurring(asking.timing):
         return [first], None
-    slots = list(islice(t.coming(asking.timing, asking.context.now, asking.context), LOOK_AHEAD_SLOTS + 1))
     near = [at for at in slots[:LOOK_AHEAD_SLOTS] if at.due_at <= first.due_at + LOOK_AHEAD]
     near.sort(key=attrgetter("due_at"))
     return near, None if len(near) == len(slots) else near[-1].due_at
+
+
+def _slots(asking: Asking) -> Iterator[t.Next]:
+    """Our slots that are settled."""
+    since = asking.since
+    if not t.is_recurring(asking.timing):
+        first = t.first(asking.timing, asking.context)
+        found = iter([first] if first is not None else [])
+    else:
+        found = t.coming(asking.timing, asking.begin or asking.context.now, asking.context)
+    for at in found:
+        if since is None or (at.slot.local, at.slot.fold) >= (since.local, since.fold):
+            yield at
 
 
 def _within(slots: list[t.Next], until: datetime) -> list[t.Next]:
@@ -291,7 +313,7 @@ def _yield(
         return s.decide(s.Cancel(reason=reason, for_schedule=asking.schedule), state)
     events: list[s.ScheduleEvent] = []
     for slot in slots:
-        there = replace(context, exceptions=state.exceptions)
+        there = replace(context, exceptions=state.out)
         skip = s.Skip(slot=slot, context=there, current=current, for_schedule=asking.schedule)
         try:
             bodies = s.decide(skip, state)
@@ -316,6 +338,16 @@ def _merge(asking: Asking, state: s.Schedule, context: t.Context, current: s.Cur
         changes["priority"] = asking.priority
     check_fields(changes)
     return s.decide(s.Change(changes=changes, context=context, current=current, for_schedule=asking.schedule), state)
+
+
+def _all_of_it(settlement: c.Settlement, since: t.Slot) -> Conflict:
+    does = "be merged into another schedule" if settlement.action == "merged" else "give way to other schedules"
+    return Conflict(
+        f"All that comes from this slot on would {does}, and the slots before it would go with it.",
+        field="slot",
+        value=since.local.isoformat(),
+        hint="Let the series end with `ends_at` and create another schedule, or choose another strategy.",
+    )
 
 
 def _too_many(policy: c.ConflictPolicy) -> Conflict:

@@ -224,7 +224,7 @@ class Occurrences:
         state = fold(history)
         if state is None:
             return 0
-        schedule = fold_schedule(await self._store.load(state.schedule))
+        schedule = fold_schedule(await self._store.load(state.schedule)).seen_from(state.slot)
         command = o.RecoverLost(schedule=schedule, owner=lost_owner, attempt=attempt, now=self._clock.now())
         bodies = o.decide(command, state)
         if not bodies:
@@ -285,7 +285,7 @@ class Occurrences:
             repeat = find_repeat(call, operation, occurrence, history)
             if repeat is not None:
                 return _answer(history[: repeat.version], replayed=True)
-            schedule = fold_schedule(await reader.load(state.schedule))
+            schedule = fold_schedule(await reader.load(state.schedule)).seen_from(state.slot)
             bodies = o.decide(command(schedule), state)
             first_id = event_id_for(call, self._ids, operation, occurrence)
             shard = history[0].meta.shard

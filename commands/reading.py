@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -41,6 +41,11 @@ class ScheduleHistory:
         `NotFound` also when it did not exist yet then.
         """
         return answer_of(schedule, await load_schedule(self._store, tenant, schedule, as_of=as_of))
+
+    async def get_many(self, tenant: str, schedules: Collection[UUID]) -> dict[UUID, s.Schedule]:
+        """Several as they are now, in one query; unknown ones are absent."""
+        streams = await self._store.scoped(tenant).load_many(schedules)
+        return {id_: fold_schedule(id_, events) for id_, events in streams.items()}
 
     async def history(self, tenant: str, schedule: UUID) -> list[HistoryEntry]:
         """Every event of the schedule, oldest first."""

@@ -135,12 +135,14 @@ def needs_recipient(timing: t.Timing) -> bool:
     """May the timing's meaning depend on where the recipient lives, their language, or what is set for them?"""
     if isinstance(timing, t.Now | t.Best):
         return True
-    return timing.zone == "recipient" or (isinstance(timing, t.Phrase) and timing.locale is None)
+    zones = {rule.zone for rule in t.rules_of(timing)} if isinstance(timing, t.Every) else {timing.zone}
+    return "recipient" in zones or (isinstance(timing, t.Phrase) and timing.locale is None)
 
 
 def follows_recipient(timing: t.Timing) -> bool:
     """Does it go on depending on it, so that it is planned anew when they move?"""
-    return isinstance(timing, t.Every | t.At | t.Best) and timing.zone == "recipient"
+    follows = isinstance(timing, t.At | t.Best) and timing.zone == "recipient"
+    return needs_recipient(timing) if isinstance(timing, t.Every) else follows
 
 
 def _unknown(recipient: str) -> NotFound:

@@ -38,6 +38,7 @@ EVENTS: tuple[type[Event], ...] = (
     schedule.ScheduleCancelled,
     schedule.SlotSkipped,
     schedule.SlotUnskipped,
+    schedule.SlotChanged,
     schedule.ScheduleTriggered,
     schedule.ScheduleReplanned,
     occurrence.OccurrenceClaimed,

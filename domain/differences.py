@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from horae.domain.schedule import Schedule
+from horae.domain.personal import Personal
+from horae.domain.schedule import Definition, OwnChange, Schedule
+from horae.domain.schedule.state import OWN
+from horae.domain.timing import Now, Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +23,36 @@ class Difference:
 
 def facts_of(state: Schedule) -> dict[str, Any]:
     """What clients see of a schedule, as JSON values."""
-    definition = state.definition.model_dump(mode="json", exclude_none=True)
+    # Of the few that have any: what every other has not is no difference either.
+    varied = {
+        "later": [
+            {"since": _named(later.since), **_facts(later.personal, later.definition, ("timing",))}
+            for later in state.later
+        ],
+        "changes": {_named(slot): _own_facts(own) for slot, own in state.changes.items()},
+    }
     return {
         "status": state.status.value,
-        **state.personal.model_dump(mode="json"),
-        **definition,
-        "skipped": sorted(f"{slot.local.isoformat()}/{slot.fold}" for slot in state.exceptions),
+        **_facts(state.personal, state.definition),
+        "skipped": sorted(_named(slot) for slot in state.exceptions),
         "triggers": [str(occurrence) for occurrence in state.triggers],
+        **{name: value for name, value in varied.items() if value},
     }
+
+
+def _facts(personal: Personal, definition: Definition, without: tuple[str, ...] = ()) -> dict[str, Any]:
+    rest = definition.model_dump(mode="json", exclude_none=True, exclude=set(without))
+    return {**personal.model_dump(mode="json"), **rest}
+
+
+def _named(slot: Slot) -> str:
+    return f"{slot.local.isoformat()}/{slot.fold}"
+
+
+def _own_facts(own: OwnChange) -> dict[str, Any]:
+    facts = _facts(own.personal, Definition(timing=Now(), **{name: getattr(own, name) for name in OWN}), ("timing",))
+    told = {name: facts[name] for name in own.changed if name in facts}
+    return told if own.at is None else {**told, "due_at": own.at.due_at.isoformat()}
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], path: str = "") -> list[Difference]:

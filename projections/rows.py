@@ -59,6 +59,8 @@ class Standing:
     zone: str | None = None
     recipient_zone: str | None = None
     skipped: str = "[]"
+    #: JSON, a list: ["from", local, fold], ascending, or ["slot", local, fold, due_at or null, names of what it has].
+    varied: str = "[]"
     open: int = 0
     one_off: str | None = None
     one_off_id: UUID | None = None
@@ -217,6 +219,7 @@ def standing_of(record: Any) -> Standing:
         zone=record["zone"],
         recipient_zone=record["recipient_zone"],
         skipped=record["skipped"],
+        varied=record["varied"],
         open=record["open"],
         one_off=record["one_off"],
         one_off_id=record["one_off_id"],

@@ -84,6 +84,7 @@ CREATE TABLE standings (
     zone text,                              -- IANA zone of the last plan
     recipient_zone text,                    -- the zone that the next slot took from the recipient
     skipped json NOT NULL,                  -- slots taken out by hand: [[local, fold], ...]
+    varied json NOT NULL,                   -- changed from a slot on, or one by itself: see `rows.Standing`
     open int NOT NULL,                      -- occurrences that have not ended
     one_off text,                           -- of a one-off: the status of its slot's occurrence
     one_off_id uuid,                        -- that occurrence, once there is one

@@ -17,7 +17,7 @@ from horae.domain.ids import slot_of
 from horae.domain.schedule import ScheduleChanged
 from horae.domain.timing import Timing
 from horae.projections.due import DueChange, DueRow, due_row
-from horae.projections.fold import Fold, family
+from horae.projections.fold import Fold, by_itself, family
 from horae.projections.rows import Occurrence, Standing, occurrence_of, standing_of
 from horae.projections.schema import partition_of
 from horae.projections.search.words import tsvector_of
@@ -57,8 +57,8 @@ async def read_prior(conn: Connection, fold: Fold, events: Sequence[Recorded]) -
         topic = body.name
         if topic.startswith("occurrence."):
             schedules.add(family(event))
-            # Version 1 has no prior row, unless somebody triggered it.
-            if event.version > 1 or getattr(body, "origin", None) == "trigger":
+            # Version 1 has no prior row, unless somebody triggered it, or moved it so that it waits by itself.
+            if event.version > 1 or getattr(body, "moves", None) is False:
                 occurrences.add(event.stream)
         elif topic.startswith("schedule."):
             if event.version == 1:
@@ -67,6 +67,7 @@ async def read_prior(conn: Connection, fold: Fold, events: Sequence[Recorded]) -
                 asked.add(event.stream)
                 if isinstance(body, ScheduleChanged):
                     changed.add(event.stream)
+                occurrences.update(by_itself(body))
     wanted = (schedules | asked) - created
     if wanted:
         for record in await conn.fetch(_SQL["prior_standings"], list(wanted)):
@@ -99,6 +100,8 @@ async def write(conn: Connection, fold: Fold) -> list[DueChange]:
         words = [(id_, fold.standings[id_].tenant, tsvector_of(texts)) for id_, texts in fold.words.items()]
         await conn.execute(_SQL["write_words"], *columns(words))
         await _write_tags(conn, fold)
+    if fold.retimed:
+        await conn.execute(_SQL["retime_schedules"], *columns(fold.retimed.values()))
     if standings:
         await conn.execute(_SQL["write_standings"], [_standing_values(row) for row in standings])
     if occurrences:
@@ -185,6 +188,7 @@ def _standing_values(row: Standing) -> tuple[Any, ...]:
         row.zone,
         row.recipient_zone,
         row.skipped,
+        row.varied,
         row.open,
         row.one_off,
         row.one_off_id,

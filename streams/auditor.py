@@ -192,7 +192,7 @@ class Auditor:
         pointer = next((event for event in reversed(asked) if sets_pointer(event.body)), None)
         if schedule.status is not Status.ACTIVE or pointer is None or schedule.next is None:
             return []
-        if isinstance(timing, t.Every) and timing.zone == "recipient":
+        if isinstance(timing, t.Every) and any(rule.zone == "recipient" for rule in t.rules_of(timing)):
             before -= _ZONES_APART
         since = max(before - timedelta(seconds=self._config.window_s), schedule.next.due_at - timedelta(microseconds=1))
         context = schedule.context(

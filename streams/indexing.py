@@ -27,6 +27,7 @@ from horae.domain.errors import Unavailable
 from horae.domain.occurrence import OccurrenceEvent
 from horae.projections.away import DATABASE_AWAY
 from horae.projections.due import ALL_SHARDS
+from horae.projections.fold import by_itself
 from horae.projections.search import positions, sources
 from horae.projections.search.documents import Document
 from horae.projections.search.positions import PositionMoved
@@ -124,6 +125,7 @@ def touched_by(events: Sequence[Recorded]) -> Touched:
                 found.changed.add(event.stream)
             elif isinstance(body, s.ScheduleTriggered):
                 found.occurrences.add(body.occurrence)
+            found.occurrences.update(by_itself(body))
     return found
 
 

@@ -162,6 +162,15 @@ class NextShown(Shown):
     reasons: tuple[t.Reason, ...] = Field(default=(), description="Each decision that moved or chose the instant.")
 
 
+class ChangedSlot(Shown):
+    """A slot that was changed by itself."""
+
+    slot: str = Field(description="Its local time in the series.", examples=["2027-01-04T09:00:00"])
+    fold: int = 0
+    due_at: datetime | None = Field(default=None, description="Where it was moved to; null: where the series has it.")
+    changed: tuple[str, ...] = Field(description="What else it has for itself.", examples=[["content"]])
+
+
 ScheduleStatus = Literal[
     "pending", "executing", "completed", "failed", "cancelled", "paused", "suppressed", "expired", "missed", "unknown"
 ]
@@ -200,6 +209,11 @@ class ScheduleShown(Shown):
     executed_at: datetime | None = Field(default=None, description="When the last occurrence ended.")
     failure_reason: str | None = Field(default=None, description="Why the last one failed.")
     skipped: tuple[SlotNamed, ...] | None = Field(default=None, description="Slots taken out by hand.")
+    later: tuple[SlotNamed, ...] | None = Field(
+        default=None,
+        description="Slots from which on more than the timing was changed; what is shown holds for the next slot.",
+    )
+    changes: tuple[ChangedSlot, ...] | None = Field(default=None, description="Slots that were changed by themselves.")
     already_claimed: list[UUID] | None = Field(
         default=None, description="Occurrences that were on their way before the change: those it could not reach."
     )
@@ -211,16 +225,6 @@ class ScheduleList(Shown):
 
     items: list[ScheduleShown]
     next: str | None = Field(default=None, description="Cursor of the next page; null: this was the last.")
-
-
-class DryRun(Shown):
-    """What a change would do; nothing was stored."""
-
-    changed: tuple[str, ...] = Field(description="Fields that would differ.", examples=[["timing"]])
-    before: ScheduleShown
-    after: ScheduleShown
-    slots_before: list[NextShown] = Field(description="The next slots as they stand.")
-    slots_after: list[NextShown] = Field(description="The next slots after the change.")
 
 
 class Triggered(Shown):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -11,22 +13,26 @@ from pydantic import Field
 from horae.api import openapi
 from horae.api.auth import Caller, caller_of
 from horae.api.bodies import query, read_model
+from horae.api.models.changes import DryRun, SlotCounts, SlotDifference, SlotMoved
 from horae.api.models.schedules import (
     ChangeSchedule,
     CloneSchedule,
-    DryRun,
     Reasoned,
     ScheduleShown,
     SlotNamed,
     Triggered,
 )
 from horae.api.reading import ReadQuery, if_match, services_of
-from horae.api.views import call_of, created_headers, etag, next_shown, respond, schedule_shown
+from horae.api.views import call_of, created_headers, etag, next_shown, respond, schedule_shown, slot_named
+from horae.commands.changes import Reach
+from horae.commands.changes import Scope as Scope_
 from horae.commands.context import Answer
 from horae.domain import schedule as s
 from horae.domain import timing as t
 from horae.domain.differences import differences, facts_of
 from horae.domain.key import Scope
+from horae.domain.schedule.comparing import Change as SlotChange
+from horae.domain.timing.values import LocalTime
 
 router = APIRouter(tags=["changing schedules"])
 
@@ -37,7 +43,22 @@ _DRY_RUN_SLOTS = 5
 class ChangeQuery(ReadQuery):
     """How to change."""
 
+    scope: Scope_ = Field(
+        default="all",
+        description="Of a series: `all` that is to come, `following` (the slot named and those after it), or `this` "
+        "slot alone, which a timing that does not recur moves.",
+    )
+    slot: LocalTime | None = Field(
+        default=None, description="The slot of `this` or `following`: its local time.", examples=["2027-01-04T09:00"]
+    )
+    fold: int = Field(default=0, ge=0, le=1, description="1 for the second passing of a repeated local time.")
+    exceptions: Literal["keep", "drop"] | None = Field(
+        default=None,
+        description="Whether skipped slots, and those changed by themselves, outlive the change: by their local time, "
+        "else as the only one of their day. Left out: they do while the rule stays.",
+    )
     dry_run: bool = Field(default=False, description="Only tell what the change would do.")
+    slots: int = Field(default=100, ge=1, le=1000, description="With `dry_run`: how many slots are compared at most.")
 
 
 @router.patch(
@@ -61,16 +82,23 @@ async def change_schedule(request: Request, schedule_id: UUID) -> Response:
     asked = query(request, ChangeQuery)
     patch, plain = await read_model(request, ChangeSchedule)
     services = services_of(request)
-    call = call_of(request, caller, plain)
+    slot = t.Slot(local=asked.slot, fold=asked.fold) if asked.slot is not None else None
+    reach = Reach(scope=asked.scope, slot=slot, exceptions=asked.exceptions)
+    # What is asked for besides the body makes another request of it.
+    told = asked.model_dump(mode="json", include={"scope", "slot", "fold", "exceptions"}, exclude_defaults=True)
+    call = call_of(request, caller, [plain, told] if told else plain)
     if asked.dry_run:
-        before = await services.schedules.get(caller.tenant, schedule_id)
-        after = await services.schedules.change(call, schedule_id, patch, if_match=if_match(request), dry_run=True)
-        return respond(await _dry_run(request, caller, before, after))
-    answer = await services.schedules.change(call, schedule_id, patch, if_match=if_match(request))
+        before, after, difference = await services.schedules.compare(
+            call, schedule_id, patch, reach=reach, if_match=if_match(request), count=asked.slots
+        )
+        return respond(await _dry_run(request, caller, before, after, difference))
+    answer = await services.schedules.change(call, schedule_id, patch, if_match=if_match(request), reach=reach)
     return _answered(answer)
 
 
-async def _dry_run(request: Request, caller: Caller, before: Answer[s.Schedule], after: Answer[s.Schedule]) -> DryRun:
+async def _dry_run(
+    request: Request, caller: Caller, before: Answer[s.Schedule], after: Answer[s.Schedule], difference: s.Difference
+) -> DryRun:
     services = services_of(request)
     zone = await services.recipients.zone(caller.tenant, before.state.personal.recipient)
 
@@ -81,8 +109,10 @@ async def _dry_run(request: Request, caller: Caller, before: Answer[s.Schedule],
             recipient_zone=zone,
             calendar=await services.calendars.resolver.for_timing(caller.tenant, state.timing),
         )
-        return t.preview(state.timing, _DRY_RUN_SLOTS, context).slots
+        return s.preview(state, _DRY_RUN_SLOTS, context).slots
 
+    was = before.state.exceptions | before.state.changes.keys()
+    stays = was & (after.state.exceptions | after.state.changes.keys())
     changed = differences(facts_of(before.state), facts_of(after.state))
     return DryRun.model_construct(
         changed=tuple(difference.field for difference in changed),
@@ -90,6 +120,37 @@ async def _dry_run(request: Request, caller: Caller, before: Answer[s.Schedule],
         after=schedule_shown(after),
         slots_before=[next_shown(at) for at in await slots(before.state)],
         slots_after=[next_shown(at) for at in await slots(after.state)],
+        difference=_difference_shown(difference),
+        exceptions_kept=[slot_named(slot) for slot in sorted(stays, key=_local)],
+        exceptions_fallen=[slot_named(slot) for slot in sorted(was - stays, key=_local)],
+    )
+
+
+def _local(slot: t.Slot) -> tuple[datetime, int]:
+    return slot.local, slot.fold
+
+
+def _difference_shown(found: s.Difference) -> SlotDifference:
+    def both(changes: Sequence[SlotChange]) -> list[SlotMoved]:
+        return [
+            SlotMoved.model_construct(before=next_shown(c.before), after=next_shown(c.after), changed=c.changed)
+            for c in changes
+        ]
+
+    return SlotDifference.model_construct(
+        since=found.since,
+        until=found.until,
+        counts=SlotCounts.model_construct(
+            moved=len(found.moved),
+            dropped=len(found.dropped),
+            added=len(found.added),
+            changed=len(found.changed),
+            kept=found.kept,
+        ),
+        moved=both(found.moved),
+        dropped=[next_shown(at) for at in found.dropped],
+        added=[next_shown(at) for at in found.added],
+        changed=both(found.changed),
     )
 
 
@@ -209,7 +270,7 @@ async def skip_slot(request: Request, schedule_id: UUID) -> Response:
 
 @router.post("/v1/schedules/{schedule_id}/unskip", **_slot_verb("Put a skipped slot back"))
 async def unskip_slot(request: Request, schedule_id: UUID) -> Response:
-    """409 if it lies in the past."""
+    """Also takes back what was changed of it by itself. 409 if it lies in the past."""
     caller = caller_of(request, Scope.WRITE)
     body, plain = await read_model(request, SlotNamed)
     slot = t.Slot(local=body.slot, fold=body.fold)

@@ -137,7 +137,7 @@ async def get_preview(request: Request, schedule_id: UUID) -> Response:
     if answer.state.status is s.Status.CANCELLED:
         return respond(PreviewShown.model_construct(slots=[], skipped=[]))
     context = await _context(request, caller.tenant, answer.state)
-    found = t.preview(answer.state.timing, asked.count, context, after=asked.after)
+    found = s.preview(answer.state, asked.count, context, after=asked.after)
     slots = [at for at in found.slots if asked.until is None or at.due_at <= asked.until]
     skipped = found.skipped if asked.until is None or len(slots) == len(found.slots) else []
     shown = PreviewShown.model_construct(slots=[next_shown(at) for at in slots], skipped=skipped_shown(skipped))

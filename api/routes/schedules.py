@@ -14,7 +14,7 @@ from horae.api.bodies import query, read_model
 from horae.api.models.schedules import CREATE_EXAMPLES, CreateSchedule, ScheduleList, ScheduleShown, ScheduleStatus
 from horae.api.plain import PlainRoute
 from horae.api.reading import Many, PageQuery, ReadQuery, moment, read_models, services_of
-from horae.api.rows import schedule_row_shown
+from horae.api.rows import changed_since, schedule_row_shown
 from horae.api.views import call_of, created_headers, etag, respond, schedule_shown
 from horae.domain.ids import shard_of
 from horae.domain.key import Scope
@@ -111,7 +111,10 @@ async def get_schedule(request: Request, schedule_id: UUID) -> Response:
         # The log is ahead of the read models: what was just created is found all the same.
         answer = await services.schedules.get(caller.tenant, schedule_id)
         return respond(schedule_shown(answer), headers=etag(answer.version))
-    return respond(schedule_row_shown(row), headers=etag(row.version))
+    state = None
+    if changed_since(row):
+        state = (await services.schedules.get(caller.tenant, schedule_id)).state
+    return respond(schedule_row_shown(row, state), headers=etag(row.version))
 
 
 @router.get("/v1/schedules", **openapi.operation("List schedules", answer=ScheduleList, query=ListQuery))
@@ -127,5 +130,7 @@ async def list_schedules(request: Request) -> Response:
         page = await queries.list_schedules(
             conn, caller.tenant, asked.filters(reference), order=asked.order, cursor=asked.cursor, limit=asked.limit
         )
-    items = [schedule_row_shown(row) for row in page.items]
+    late = [row.id for row in page.items if changed_since(row)]
+    states = await services_of(request).schedules.get_many(caller.tenant, late) if late else {}
+    items = [schedule_row_shown(row, states.get(row.id)) for row in page.items]
     return respond(ScheduleList.model_construct(items=items, next=page.next))

@@ -57,7 +57,7 @@ def fire(command: Fire, state: Occurrence | None) -> list[AnyOccurrenceEvent]:
     if expires_after is not None and command.now > command.at.due_at + expires_after:
         return [_end_unclaimed(command, Outcome.EXPIRED, f"not claimed within {expires_after} of its due instant")]
     if command.row == "slot" and isinstance(schedule.timing, t.Every):
-        missed = _missed_run(command, schedule.timing)
+        missed = _missed_run(command, schedule.timing, t.rule_for(schedule.timing, command.at.slot, command.context))
         if missed is not None:
             return [missed]
     return [OccurrenceClaimed(**_slot_facts(command), plan=_plan(command), owner=command.owner, **_moves(command))]
@@ -66,6 +66,8 @@ def fire(command: Fire, state: Occurrence | None) -> list[AnyOccurrenceEvent]:
 def _plan(command: Fire) -> t.Plan:
     """The plan with what the claim adds to it: how late it is, and whether it catches up on a missed run."""
     plan, late, timing = command.at.plan, command.now - command.at.due_at, command.schedule.timing
+    if isinstance(timing, t.Every):
+        timing = t.rule_for(timing, command.at.slot, command.context)
     reasons: list[t.Reason] = []
     if late > timedelta(seconds=1):
         reasons.append(t.Reason(code="late", text=f"claimed {late.total_seconds():.1f} s after its due instant"))
@@ -88,17 +90,20 @@ def _pass(command: Fire) -> list[AnyOccurrenceEvent]:
     ]
 
 
-def _missed_run(command: Fire, timing: t.Every) -> OccurrenceMissed | None:
-    """The run of slots from `at` on that came too late, as far as the policy gives them up; None: `at` fires."""
-    within = timing.missed.within
-    if timing.missed.policy == "all" or command.now <= command.at.due_at + within:
+def _missed_run(command: Fire, timing: t.Every, rule: t.Every) -> OccurrenceMissed | None:
+    """The run of slots from `at` on that came too late, as far as the policy gives them up; None: `at` fires.
+
+    A run is judged by the policy of the `rule` with which it begins.
+    """
+    within, policy = rule.missed.within, rule.missed.policy
+    if policy == "all" or command.now <= command.at.due_at + within:
         return None
     count, last = 1, command.at
     following = t.following(timing, last, command.context)
     while following is not None and command.now > following.due_at + within and count < MISSED_RUN_LIMIT:
         count, last = count + 1, following
         following = t.following(timing, last, command.context)
-    if timing.missed.policy == "once" and (following is None or following.due_at > command.now):
+    if policy == "once" and (following is None or following.due_at > command.now):
         # Nothing newer fires by itself, so the newest of the run is caught up on.
         if count == 1:
             return None
@@ -111,7 +116,7 @@ def _missed_run(command: Fire, timing: t.Every) -> OccurrenceMissed | None:
         to=last.slot,
         to_due_at=last.due_at,
         count=count,
-        policy=timing.missed.policy,
+        policy=policy,
         next=following,
     )
 

@@ -1,13 +1,16 @@
 """A schedule: what a client asked for. Its stream is the whole history of asking; firing never touches it.
 
-Reading order: `events`, `state`, `commands`, `deciding`, `settling`. Pure: `now` and new ids travel in the command.
+Reading order: `events`, `state`, `commands`, `judging`, `changing`, `single` (one slot by itself), `deciding`,
+`settling` (among other schedules), `comparing`. Pure: `now` and new ids travel in the command.
 The chain of slots runs on through the occurrences' events (`occurrence`); here it starts, jumps and ends.
 """
 
+from horae.domain.schedule.changing import moves
 from horae.domain.schedule.commands import (
     NOT_READ,
     Cancel,
     Change,
+    ChangeSlot,
     Command,
     Create,
     Current,
@@ -18,8 +21,10 @@ from horae.domain.schedule.commands import (
     Trigger,
     Unskip,
 )
-from horae.domain.schedule.deciding import create, moves, one_off_slot, renewed
+from horae.domain.schedule.comparing import Difference, compare, planned, preview
+from horae.domain.schedule.deciding import create
 from horae.domain.schedule.events import (
+    Carried,
     Definition,
     ScheduleCancelled,
     ScheduleChanged,
@@ -29,23 +34,30 @@ from horae.domain.schedule.events import (
     ScheduleReplanned,
     ScheduleResumed,
     ScheduleTriggered,
+    SlotChanged,
     SlotSkipped,
     SlotUnskipped,
     Status,
 )
+from horae.domain.schedule.judging import one_off_slot
 from horae.domain.schedule.rezoning import Keep, Restore, Rezone, Rezoned, coming_again, restore, rezone
 from horae.domain.schedule.settling import decide, follow_ups
-from horae.domain.schedule.state import Schedule, evolve, same_rule, shifted, unshifted
+from horae.domain.schedule.state import Later, OwnChange, Schedule, evolve, same_rule, shifted, unshifted
 
 __all__ = [
     "NOT_READ",
     "Cancel",
+    "Carried",
     "Change",
+    "ChangeSlot",
     "Command",
     "Create",
     "Current",
     "Definition",
+    "Difference",
     "Keep",
+    "Later",
+    "OwnChange",
     "Pause",
     "Replan",
     "Restore",
@@ -62,19 +74,22 @@ __all__ = [
     "ScheduleResumed",
     "ScheduleTriggered",
     "Skip",
+    "SlotChanged",
     "SlotSkipped",
     "SlotUnskipped",
     "Status",
     "Trigger",
     "Unskip",
     "coming_again",
+    "compare",
     "create",
     "decide",
     "evolve",
     "follow_ups",
     "moves",
     "one_off_slot",
-    "renewed",
+    "planned",
+    "preview",
     "restore",
     "rezone",
     "same_rule",

@@ -57,16 +57,39 @@ class Change:
     """Change what is given and keep the rest. `changes` may hold: timing, priority, delivery, expires_after,
     conflicts, channel, content, metadata, tags (already validated values). For a series whose timing stays, `current`
     is not read.
+
+    With `since`: for this slot and those after it. `exceptions`: what becomes of skipped slots and of those that were
+    changed by themselves (None: they stay while the rule does). `taken`: the slot of a new timing that does not recur
+    has begun already, as one of the series that it replaces.
     """
 
     changes: Mapping[str, Any]
     context: t.Context
     current: Current
+    since: t.Slot | None = None
+    exceptions: Literal["keep", "drop"] | None = None
+    taken: bool = False
     if_match: int | None = None
     #: What was decided anew by its policy on conflicts; then `current` is read.
     settled: Settlement | None = None
     #: The schedule that is merged into this one.
     for_schedule: UUID | None = None
+    request_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeSlot:
+    """Change one slot by itself. `changes` as for `Change`; a timing says where to it is moved, and does not recur.
+
+    `begun`: the slot's occurrence has events, so that nothing can change it any more; fenced by the handler.
+    """
+
+    slot: t.Slot
+    changes: Mapping[str, Any]
+    context: t.Context
+    current: Current
+    begun: bool = False
+    if_match: int | None = None
     request_digest: str | None = None
 
 
@@ -107,19 +130,25 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skip:
+    """`begun`: as in `ChangeSlot`; read of a slot that was moved."""
+
     slot: t.Slot
     context: t.Context
     current: Current
     #: It gives way to a slot of this schedule.
     for_schedule: UUID | None = None
+    begun: bool = False
     request_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unskip:
+    """`begun`: as in `ChangeSlot`; read of a slot that was moved."""
+
     slot: t.Slot
     context: t.Context
     current: Current
+    begun: bool = False
     request_digest: str | None = None
 
 
@@ -133,4 +162,4 @@ class Replan:
     current: Current
 
 
-Command = Change | Pause | Resume | Cancel | Trigger | Skip | Unskip | Replan
+Command = Change | ChangeSlot | Pause | Resume | Cancel | Trigger | Skip | Unskip | Replan

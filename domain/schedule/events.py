@@ -34,6 +34,15 @@ class Definition(Value):
     conflicts: ConflictPolicy | None = None
 
 
+class Carried(Value):
+    """An exception that outlives a change of the series: the slot that it named, and the one that it names now."""
+
+    was: t.Slot
+    now: t.Slot
+    #: It is a slot that was moved: it stays where it was moved to, and what the series has instead (`now`) is not sent.
+    moved: bool = False
+
+
 class ScheduleCreated(Event):
     """A client asked for it; `next` is the first slot."""
 
@@ -50,7 +59,11 @@ class ScheduleCreated(Event):
 
 
 class ScheduleChanged(Event):
-    """A client changed it. Carries the whole new definition; `changed` names the fields that differ."""
+    """A client changed it. Carries the whole new definition; `changed` names the fields that differ.
+
+    With `since`: all but the timing holds for that slot and those after it only, and where nothing but the timing
+    differs the rest stays as it was for every slot.
+    """
 
     name: ClassVar[str] = "schedule.changed.v1"
     personal: Personal
@@ -65,6 +78,12 @@ class ScheduleChanged(Event):
     settled: Settlement | None = None
     #: Another schedule was merged into it, and this is why.
     for_schedule: UUID | None = None
+    since: t.Slot | None = None
+    since_at: datetime | None = None
+    #: The exceptions that outlive it, all others fall; None: all, while the rule is the same, else none.
+    carried: tuple[Carried, ...] | None = None
+    #: Occurrences of moved slots that are moved no longer.
+    withdrawn: tuple[UUID, ...] | None = None
     request_digest: str | None = None
 
 
@@ -110,11 +129,30 @@ class SlotSkipped(Event):
 
 
 class SlotUnskipped(Event):
-    """A skipped slot was put back."""
+    """A slot that was skipped or changed by itself is as its series has it again."""
 
     name: ClassVar[str] = "schedule.slot_unskipped.v1"
     slot: t.Slot
     occurrence: UUID
+    next_unchanged: bool
+    next: t.Next | None = None
+    request_digest: str | None = None
+
+
+class SlotChanged(Event):
+    """One slot was changed by itself: what it carries, or its instant. Later changes of the series leave it alone."""
+
+    name: ClassVar[str] = "schedule.slot_changed.v1"
+    slot: t.Slot
+    occurrence: UUID
+    #: Names of what it has for itself; the rest of the following is as its series had it then.
+    changed: tuple[str, ...]
+    personal: Personal
+    priority: int
+    delivery: Delivery
+    expires_after: t.Duration | None = None
+    #: Where it was moved to; it waits there by itself.
+    at: t.Next | None = None
     next_unchanged: bool
     next: t.Next | None = None
     request_digest: str | None = None
@@ -154,6 +192,7 @@ ScheduleEvent = (
     | ScheduleCancelled
     | SlotSkipped
     | SlotUnskipped
+    | SlotChanged
     | ScheduleTriggered
     | ScheduleReplanned
 )

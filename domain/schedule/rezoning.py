@@ -13,8 +13,8 @@ from uuid import UUID
 
 from horae.domain import timing as t
 from horae.domain.schedule.commands import Current
-from horae.domain.schedule.deciding import one_off_slot
 from horae.domain.schedule.events import ScheduleReplanned, Status
+from horae.domain.schedule.judging import one_off_slot
 from horae.domain.schedule.state import Schedule
 
 Keep = Literal["wall_time", "instant"]
@@ -63,7 +63,7 @@ def rezone(command: Rezone, state: Schedule) -> Rezoned | None:
 
     A slot whose new instant has passed goes out at once, late.
     """
-    current, context = command.current.next, replace(command.context, exceptions=state.exceptions)
+    current, context = command.current.next, replace(command.context, exceptions=state.out)
     if current is not None and not state.recurring:
         # A one-off's slot is read off its timing, as it is now: the plan that stands is in its stream.
         current = state.next
@@ -89,7 +89,7 @@ def coming_again(state: Schedule, current: t.Next, context: t.Context) -> list[t
     """Slots before the planned one that lie ahead by the zone data in use now: dealt with, or new."""
     if not state.recurring or state.status is not Status.ACTIVE:
         return []
-    context = replace(context, exceptions=state.exceptions)
+    context = replace(context, exceptions=state.out)
     found: list[t.Slot] = []
     coming = t.anew(state.timing, current, context)
     while coming is not None and _order(coming) < _order(current) and len(found) < _AGAIN:

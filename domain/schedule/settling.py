@@ -18,7 +18,9 @@ def decide(command: Command, state: Schedule) -> list[ScheduleEvent]:
     events = deciding.decide(command, state)
     if not isinstance(command, Change) or command.settled is None or not events:
         return events
-    after = evolve(state, state.id, events[0])
+    after = state
+    for event in events:
+        after = evolve(after, state.id, event)
     unchanged = getattr(events[0], "next_unchanged", False)
     current = command.current if unchanged else Current(next=after.next)
     return events + follow_ups(after, command.context, current)
@@ -40,7 +42,7 @@ def follow_ups(state: Schedule, context: t.Context, current: Current) -> list[Sc
         return [ScheduleCancelled(reason=reason, for_schedule=first.schedule)]
     events: list[ScheduleEvent] = []
     for slot in settled.skipped:
-        there = replace(context, exceptions=state.exceptions)
+        there = replace(context, exceptions=state.out)
         stronger = first.schedule if first is not None else None
         (event,) = deciding.decide(Skip(slot=slot, context=there, current=current, for_schedule=stronger), state)
         events.append(event)

@@ -3,13 +3,15 @@
 Pure functions of a timing, the zone data and a `Context`; nothing here reads a clock. In reading order: `durations`,
 `values` (the models), `zones` (rules of the zones), `walker`, `cron` with `cronfields`, `rrule` with `ruledays`,
 `subdaily` and `ruleset`, `interval` (naive local candidates), `series` (recurring timings: candidates met with clock
-changes), `moments` (timings that happen once), `phrases`, `checks` (what `normalise` refuses), `reasons`, `planning`
-(the functions below), `describe`, `wherever` (one local time for many).
+changes), `moments` (timings that happen once), `phrases`, `checks` (what `normalise` refuses), `reasons`, `parts`
+(series that were changed from a slot on), `slots`, `planning` (the functions below), `describe`, `wherever` (one local
+time for many).
 """
 
 from horae.domain.timing.best import Best, Choice
 from horae.domain.timing.describe import describe
 from horae.domain.timing.durations import CalendarDuration, Duration, Span, format_duration, parse_duration, parse_span
+from horae.domain.timing.parts import cut, present, rule_for, rules_of, shifted, without_past
 from horae.domain.timing.planning import (
     after,
     anew,
@@ -40,6 +42,7 @@ from horae.domain.timing.values import (
     Resolved,
     SkippedSlot,
     Slot,
+    Then,
     Timing,
 )
 
@@ -64,10 +67,12 @@ __all__ = [
     "SkippedSlot",
     "Slot",
     "Span",
+    "Then",
     "Timing",
     "after",
     "anew",
     "coming",
+    "cut",
     "describe",
     "find",
     "first",
@@ -78,7 +83,12 @@ __all__ = [
     "normalise",
     "parse_duration",
     "parse_span",
+    "present",
     "preview",
+    "rule_for",
+    "rules_of",
+    "shifted",
     "tzdata_version",
+    "without_past",
     "zone_of",
 ]

@@ -332,8 +332,11 @@ def series_on(every: Every, zone: str, calendar: Calendar) -> Series | CalendarS
 
 def calendar_id(timing: object) -> str | None:
     """The calendar that a timing needs; None: none."""
-    if not isinstance(timing, Every):
-        return None
-    if timing.calendar is not None:
-        return timing.calendar.id
-    return DEFAULT if timing.business_day is not None else None
+    rule = timing if isinstance(timing, Every) else None
+    while rule is not None:
+        if rule.calendar is not None:
+            return rule.calendar.id
+        if rule.business_day is not None:
+            return DEFAULT
+        rule = rule.then.timing if rule.then is not None else None
+    return None

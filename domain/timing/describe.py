@@ -38,7 +38,9 @@ def describe(timing: Timing) -> str:
             hours = f", from {timing.hours.start} to {timing.hours.end}" if timing.hours is not None else ""
             return f"at the best moment {window}{hours}"
         case Every():
-            return f"{_rule(timing)} {_zone(timing.zone)}{_calendar(timing)}{_bounds(timing)}"
+            said = f"{_rule(timing)} {_zone(timing.zone)}{_calendar(timing)}{_bounds(timing)}"
+            then = timing.then
+            return said if then is None else f"{said}; from {_moment(then.since.local)} on {describe(then.timing)}"
         case _:
             assert_never(timing)
 

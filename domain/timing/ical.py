@@ -40,7 +40,7 @@ class Held:
 def held(every: Every, zone: str, skipped: Iterable[Slot] = ()) -> Held | None:
     """The series of a normalised timing in `zone`, without the slots that were taken out; None: it cannot be held."""
     lifted = every.jitter is not None or every.shifted_by is not None
-    if lifted or every.business_day is not None or _kept_by_calendar(every):
+    if every.then is not None or lifted or every.business_day is not None or _kept_by_calendar(every):
         return None
     series = series_of(every, zone)
     if every.interval is not None and every.interval.unit in ELAPSED_UNITS:

@@ -6,19 +6,16 @@ either). They are pure: the same timing, context and zone data give the same slo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from horae.domain import errors
-from horae.domain.ids import occurrence_id
-from horae.domain.timing import checks, moments
+from horae.domain.timing import checks, moments, slots
 from horae.domain.timing.best import Best, check_best
-from horae.domain.timing.calendared import CalendarSeries, calendar_id, series_on
-from horae.domain.timing.opendays import BUILT_IN
-from horae.domain.timing.reasons import reasons_for, skip_reason
-from horae.domain.timing.series import Found, Series, follows_clock, start_of
+from horae.domain.timing.parts import check_parts, parts_of, place_of, present, rules_of, shifted
+from horae.domain.timing.series import follows_clock, start_of
 from horae.domain.timing.values import (
     FIRST_YEAR,
     LAST_YEAR,
@@ -27,19 +24,14 @@ from horae.domain.timing.values import (
     Every,
     Next,
     Now,
-    Plan,
     Preview,
     Resolved,
-    SkippedSlot,
     Slot,
+    Then,
     Timing,
     ZoneSource,
 )
 from horae.domain.timing.zones import RECIPIENT, resolve_zone, to_local, tzdata_version
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-from dataclasses import replace
 
 __all__ = [
     "after",
@@ -57,7 +49,6 @@ __all__ = [
 ]
 
 _TICK = timedelta(microseconds=1)
-_NO_TIME = timedelta(0)
 
 
 def is_recurring(timing: Timing) -> bool:
@@ -67,7 +58,9 @@ def is_recurring(timing: Timing) -> bool:
 
 def zone_of(timing: Timing, ctx: Context) -> tuple[str, ZoneSource]:
     """The IANA zone that the timing is read in now, and who named it."""
-    return resolve_zone(timing.zone, ctx) if isinstance(timing, Every) else moments.zone_of_moment(timing, ctx)
+    if not isinstance(timing, Every):
+        return moments.zone_of_moment(timing, ctx)
+    return resolve_zone(timing.zone if timing.then is None else present(timing, ctx).rule.zone, ctx)
 
 
 def normalise(timing: Timing, ctx: Context) -> Timing:
@@ -78,7 +71,7 @@ def normalise(timing: Timing, ctx: Context) -> Timing:
     years, unknown zones, contradictory fields, rules that never match and series without a slot left raise
     `errors.Invalid`.
     """
-    settled = _settle(timing if timing.shifted_by is None else timing.model_copy(update={"shifted_by": None}), ctx)
+    settled = _settle(shifted(timing, None), ctx)
     now = moments.utc(ctx.now)
     if isinstance(settled, Every):
         if settled.starts_at is not None:
@@ -116,7 +109,7 @@ def moment(timing: Timing, ctx: Context) -> Next:
     """The present, as a slot beside those of a normalised timing: on the clock of its zone, so that they read alike."""
     zone, source = zone_of(timing, ctx)
     now = moments.settle(Now(), ctx, zone, source)
-    return _plan(now, moments.resolved(now, zone), None, ctx, zone, source)
+    return slots.plan(now, moments.resolved(now, zone), None, ctx, zone, source)
 
 
 def following(timing: Timing, current: Next, ctx: Context) -> Next | None:
@@ -126,13 +119,7 @@ def following(timing: Timing, current: Next, ctx: Context) -> Next | None:
     """
     if not isinstance(timing, Every):
         return None
-    zone, source = zone_of(timing, ctx)
-    series = series_on(timing, zone, ctx.calendar or BUILT_IN)
-    at = series.source.nominal(current.slot.local, current.slot.fold)
-    for found, number in _walk(series, at, current.number):
-        if not _is_exception(found, ctx):
-            return _plan(timing, found, number, ctx, zone, source)
-    return None
+    return next(slots.behind(timing, current, ctx), None)
 
 
 def after(timing: Timing, instant: datetime, ctx: Context) -> Next | None:
@@ -140,7 +127,7 @@ def after(timing: Timing, instant: datetime, ctx: Context) -> Next | None:
     if not isinstance(timing, Every):
         once = _once(timing, ctx)
         return once if once is not None and once.due_at > instant else None
-    return next((slot for slot in _coming(timing, instant, ctx)), None)
+    return next(slots.coming(timing, instant, ctx), None)
 
 
 def anew(timing: Timing, current: Next, ctx: Context) -> Next | None:
@@ -149,45 +136,34 @@ def anew(timing: Timing, current: Next, ctx: Context) -> Next | None:
     The first slot that is due after `ctx.now`, or that the series had not come to yet (its local time is not before
     `current`'s): so what the change has put into the past is not lost. Rules that follow the clock lose nothing by it.
     """
-    if not isinstance(timing, Every) or follows_clock(timing):
+    if not isinstance(timing, Every):
         return after(timing, ctx.now, ctx)
-    zone, source = zone_of(timing, ctx)
-    series = series_on(timing, zone, ctx.calendar or BUILT_IN)
-    own = series.source.nominal(current.slot.local, current.slot.fold)
-    if own <= series.begin and not (isinstance(series, CalendarSeries) and series.closed(current.slot.local)):
-        # The zone has put it before the moment of acceptance; what was promised stays a slot all the same.
-        return _plan(timing, Found(current.slot.local, current.slot.fold, own), current.number, ctx, zone, source)
-    # Calendars turn the order of slots round, but only within the day on which these go out.
-    lifted = (timing.jitter or _NO_TIME) + (timing.shifted_by or _NO_TIME)
-    behind = min(own - timedelta(days=2), moments.utc(ctx.now) - lifted)
-    for found, number in _walk(series, behind):
-        if _is_exception(found, ctx):
-            continue
-        planned = _plan(timing, found, number, ctx, zone, source)
-        if planned.due_at > ctx.now or found.local >= current.slot.local:
-            return planned
-    return None
+    return next(slots.anew(timing, current, ctx), None)
 
 
 def coming(timing: Timing, instant: datetime, ctx: Context) -> Iterator[Next]:
     """The slots of a normalised timing that are due after `instant` (aware), in order, as far as they are taken."""
     if isinstance(timing, Every):
-        yield from _coming(timing, instant, ctx)
+        yield from slots.coming(timing, instant, ctx)
     elif (once := _once(timing, ctx)) is not None and once.due_at > instant:
         yield once
 
 
 def find(timing: Timing, slot: Slot, ctx: Context) -> Next | None:
     """`slot` with its due instant if it belongs to the timing (exceptions ignored), else None."""
-    zone, source = zone_of(timing, ctx)
     if not isinstance(timing, Every):
+        zone, source = zone_of(timing, ctx)
         found = moments.resolved(timing, zone, moments.choice_of(timing, ctx, zone))
         own = (found.local, found.fold) == (slot.local, slot.fold)
-        return _plan(timing, found, None, ctx, zone, source) if own else None
-    series = series_on(timing, zone, ctx.calendar or BUILT_IN)
+        return slots.plan(timing, found, None, ctx, zone, source) if own else None
+    parts = parts_of(timing, ctx)
+    part = parts[place_of(parts, slot)]
+    series = slots.series_in(part, ctx)
     here = series.has(slot.local, slot.fold)
+    if here is not None and part.after is not None and here.due <= part.after:
+        return None
     numbered = series.numbered(here.due - _TICK) if here is not None else None
-    return _plan(timing, *numbered, ctx, zone, source) if numbered is not None else None
+    return slots.plan(part.rule, *numbered, ctx, part.zone, part.zone_source) if numbered is not None else None
 
 
 def preview(timing: Timing, count: int, ctx: Context, after: datetime | None = None) -> Preview:
@@ -206,16 +182,16 @@ def preview(timing: Timing, count: int, ctx: Context, after: datetime | None = N
         then = replace(ctx, now=base)
         timing = _settle(timing, then)
     elif isinstance(timing, Every):
-        checks.check_named_zone(timing.zone)
-        checks.check_rule(timing)
-        checks.check_matches(timing, ctx.calendar)
+        for rule in rules_of(timing):
+            checks.check_named_zone(rule.zone)
+            checks.check_rule(rule)
+            checks.check_matches(rule, ctx.calendar)
     if not isinstance(timing, Every):
         once = _once(timing, ctx)
         return Preview(slots=[once] if once is not None and (after is None or once.due_at > base) else [])
-    slots = list(islice(_coming(timing, base, ctx), count))
-    return Preview(
-        slots=slots, skipped=_passed_over(timing, base, slots, count, ctx) if slots or ctx.exceptions else []
-    )
+    found = list(islice(slots.coming(timing, base, ctx), count))
+    passed = slots.passed_over(timing, base, found, count, ctx) if found or ctx.exceptions else []
+    return Preview(slots=found, skipped=passed)
 
 
 def _settle(timing: Timing, ctx: Context) -> Timing:
@@ -236,8 +212,31 @@ def _settle(timing: Timing, ctx: Context) -> Timing:
         _check_delay(unsettled)
         zone, source = zone_of(unsettled, ctx)
         return moments.settle(unsettled, ctx, zone, source)
+    check_parts(timing)
+    settled = _settle_rule(timing, ctx)
+    if timing.then is not None:
+        settled = settled.model_copy(update={"then": _settle_then(timing.then, ctx)})
+    return settled
+
+
+def _settle_then(then: Then, ctx: Context) -> Then:
+    """What a series goes on with, settled: it counts from where it takes over, unless it says from where."""
+    given = then.timing
+    checks.check_named_zone(given.zone, "timing.then.timing.zone")
+    if given.starts_at is None and given.anchor is None:
+        given = given.model_copy(update={"starts_at": then.since.local})
+    settled = _settle_rule(given, ctx)
+    if given.starts_at is None and given.anchor is not None:
+        # Of a rule that was changed in something else, which goes on counting from where it did.
+        checks.check_named_zone(given.anchor.zone, "timing.then.timing.anchor.zone")
+        settled = settled.model_copy(update={"anchor": given.anchor})
+    after_that = _settle_then(given.then, ctx) if given.then is not None else None
+    return then.model_copy(update={"timing": settled.model_copy(update={"then": after_that})})
+
+
+def _settle_rule(timing: Every, ctx: Context) -> Every:
     checks.check_rule(timing)
-    zone, source = zone_of(timing, ctx)
+    zone, source = resolve_zone(timing.zone, ctx)
     anchor = None
     if timing.starts_at is None:
         local, fold = to_local(moments.utc(ctx.now).replace(microsecond=0), zone)
@@ -293,103 +292,7 @@ def _when(timing: Timing) -> tuple[str, str]:
             return "timing", timing.kind
 
 
-def _walk(
-    series: Series | CalendarSeries, at: datetime, number: int | None = None
-) -> Iterator[tuple[Found, int | None]]:
-    """Slots after an instant, numbered where the series counts; `number` is that of the slot at `at`, if known."""
-    if series.count is not None and number is None:
-        numbered = series.numbered(at)
-        if numbered is None:
-            return
-        yield numbered
-        at, number = numbered[0].due, numbered[1]
-    while (found := series.later(at)) is not None:
-        if series.count is not None and number is not None:
-            number += 1
-            if number > series.count:
-                return
-        yield found, number if series.count is not None else None
-        at = found.due
-
-
-def _coming(timing: Every, instant: datetime, ctx: Context) -> Iterator[Next]:
-    """Planned slots due after an instant, in the series' order; jitter may lift earlier slots past the instant."""
-    zone, source = zone_of(timing, ctx)
-    series = series_on(timing, zone, ctx.calendar or BUILT_IN)
-    begun = False
-    lifted = (timing.jitter or _NO_TIME) + (timing.shifted_by or _NO_TIME)
-    for found, number in _walk(series, moments.utc(instant) - lifted):
-        if _is_exception(found, ctx):
-            continue
-        planned = _plan(timing, found, number, ctx, zone, source)
-        begun = begun or planned.due_at > instant
-        if begun:
-            yield planned
-
-
 def _once(timing: moments.Once, ctx: Context) -> Next | None:
     zone, source = zone_of(timing, ctx)
     found = moments.resolved(timing, zone, moments.choice_of(timing, ctx, zone))
-    return None if _is_exception(found, ctx) else _plan(timing, found, None, ctx, zone, source)
-
-
-def _is_exception(found: Found, ctx: Context) -> bool:
-    return bool(ctx.exceptions) and Slot(local=found.local, fold=found.fold) in ctx.exceptions
-
-
-def _plan(timing: Timing, found: Found, number: int | None, ctx: Context, zone: str, source: ZoneSource) -> Next:
-    jitter = _NO_TIME
-    if isinstance(timing, Every) and timing.jitter is not None:
-        jitter = _jitter(timing.jitter, ctx, found)
-    choice = None if isinstance(timing, Every) else moments.choice_of(timing, ctx, zone)
-    plan = Plan(
-        zone=zone,
-        zone_source=source,
-        tzdata=tzdata_version(),
-        branch=found.branch,
-        calendar=(ctx.calendar or BUILT_IN).label if calendar_id(timing) is not None else None,
-        jitter_s=jitter.total_seconds(),
-        reasons=reasons_for(timing, found, zone, source, jitter, choice),
-        choice=choice,
-    )
-    due_at = found.due.replace(tzinfo=UTC) + jitter + (timing.shifted_by or _NO_TIME)
-    return Next(slot=Slot(local=found.local, fold=found.fold), number=number, due_at=due_at, plan=plan)
-
-
-def _jitter(widest: timedelta, ctx: Context, found: Found) -> timedelta:
-    """From nothing up to `widest`, in whole milliseconds: a hash of the occurrence, the same whenever it is asked."""
-    identity = occurrence_id(ctx.schedule_id, found.local, found.fold)
-    drawn = int.from_bytes(blake2b(identity.bytes, digest_size=8, person=b"jitter").digest(), "big")
-    return timedelta(milliseconds=drawn * (widest // timedelta(milliseconds=1)) >> 64)
-
-
-def _passed_over(timing: Every, base: datetime, slots: list[Next], count: int, ctx: Context) -> list[SkippedSlot]:
-    """What lies between `base` and the last slot shown but is not sent: client's exceptions, and gaps."""
-    zone, _ = zone_of(timing, ctx)
-    series = series_on(timing, zone, ctx.calendar or BUILT_IN)
-    start = max(moments.utc(base) - (timing.shifted_by or _NO_TIME), series.begin)
-    ended = len(slots) < count
-    end = series.end if ended and series.end is not None else None
-    if end is None and slots:
-        last = slots[-1].slot
-        end = series.source.nominal(last.local, last.fold)
-    passed: list[tuple[datetime, SkippedSlot]] = []
-    # Jitter may lift slots past `base`, so the first to come is asked for as if nothing were skipped.
-    coming = next(_coming(timing, base, replace(ctx, exceptions=frozenset())), None) if ctx.exceptions else None
-    for skipped in ctx.exceptions if coming is not None else ():
-        at = series.source.nominal(skipped.local, skipped.fold)
-        begun = coming is not None and at >= series.source.nominal(coming.slot.local, coming.slot.fold)
-        if begun and (end is None or at <= end) and series.has(skipped.local, skipped.fold) is not None:
-            passed.append((at, SkippedSlot(slot=skipped, reason=skip_reason("skipped", skipped.local, zone))))
-    if end is not None:
-        code = "gap_skipped" if timing.gap == "skip" else "merged"
-        passed += [
-            (at, SkippedSlot(slot=Slot(local=local), reason=skip_reason(code, local, zone)))
-            for local, at in series.source.dropped(start, end)
-        ]
-        if isinstance(series, CalendarSeries):
-            passed += [
-                (at, SkippedSlot(slot=Slot(local=local, fold=fold), reason=why))
-                for at, local, fold, why in series.removed(start, end)
-            ]
-    return [skipped for _, skipped in sorted(passed, key=lambda pair: (pair[0], pair[1].slot.local))]
+    return None if slots.is_exception(found, ctx) else slots.plan(timing, found, None, ctx, zone, source)

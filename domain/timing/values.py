@@ -269,7 +269,18 @@ class Every(Value):
         default=None, description="The moment of acceptance, when there is no `starts_at`. " + RESOLVED
     )
     shifted_by: ShiftedBy = None
+    then: Then | None = Field(default=None, description="What it goes on with from a slot on, if changed from there.")
 
+
+class Then(Value):
+    """How a series goes on from a slot on: the slots before are the one rule's, it and those after it the other's."""
+
+    since: Slot = Field(description="Where the rule before gives way: read by that rule's clock.")
+    timing: Every = Field(description="The rule from there on; it counts from there unless its `starts_at` says else.")
+    after: Instant | None = Field(default=None, description="In another zone: its slots lie after this instant.")
+
+
+Every.model_rebuild()
 
 Timing = Annotated[Now | At | In | Phrase | Every | Best, Field(discriminator="kind")]
 """What a client may ask for; a closed union told apart by `kind`."""

@@ -41,6 +41,13 @@ class Api:
         """POST with a JSON body."""
         return _answer(self._client.post(path, json={} if body is None else body, headers=headers))
 
+    def patch(
+        self, path: str, body: Any, *, params: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+    ) -> Any:
+        """PATCH; parameters that are None are left out."""
+        given = {name: value for name, value in (params or {}).items() if value is not None}
+        return _answer(self._client.patch(path, json=body, params=given, headers=headers))
+
     def put(self, path: str, body: Any) -> Any:
         """PUT with a JSON body."""
         return _answer(self._client.put(path, json=body))

@@ -20,6 +20,7 @@ GROUPS = {
     "running": ("run", "api", "worker"),
     "relaying": ("relay", "asyncapi"),
     "schedules": ("list", "explain", "schedule"),
+    "changing": ("change",),
     "searching": ("search", "indexer"),
     "previewing": ("preview",),
     "zoning": ("tz",),

@@ -84,7 +84,7 @@ def schedule(
 ) -> None:
     """Create a schedule."""
     given: dict[str, dict[str, Any] | None] = {
-        "--timing": _json(timing, "--timing") if timing is not None else None,
+        "--timing": read_json(timing, "--timing") if timing is not None else None,
         "--in": {"kind": "in", "delay": delay, "zone": zone} if delay else None,
         "--at": {"kind": "at", "at": at} if at else None,
         "--cron": {"kind": "every", "cron": cron, "zone": zone} if cron else None,
@@ -96,7 +96,7 @@ def schedule(
     body = {
         "recipient": recipient,
         "channel": channel,
-        "content": _json(content, "--content"),
+        "content": read_json(content, "--content"),
         "timing": chosen[0] if chosen else {"kind": "now"},
     }
     with connect(url, api_key, data) as api:
@@ -123,7 +123,8 @@ def _explain(api: Api, given: str) -> Any:
     return api.get(f"/v1/schedules/{given}/explain", slot=coming["slot"], fold=coming["fold"])
 
 
-def _json(text: str, option: str) -> dict[str, Any]:
+def read_json(text: str, option: str) -> dict[str, Any]:
+    """An option's JSON object."""
     try:
         document = json.loads(text)
     except ValueError as error:

@@ -15,15 +15,17 @@ from horae.domain.envelope import Event, Recorded
 from horae.domain.request import RequestAnswered
 from horae.domain.undecodable import Undecodable
 from horae.domain.zonechange import ZONE_DATA_EVENTS
-from horae.projections.fold import habits, occurrences, people, schedules
+from horae.projections.fold import habits, occurrences, people, schedules, varying
 from horae.projections.fold.batch import Rows, Unapplicable
+from horae.projections.fold.varying import by_itself
 
-__all__ = ["Fold", "Unapplicable", "family"]
+__all__ = ["Fold", "Unapplicable", "by_itself", "family"]
 
 #: Told to subscribers and kept in the log; no row depends on them.
 _WITHOUT_ROWS = frozenset({SlotSilent, RequestAnswered, LaneTaken, *ZONE_DATA_EVENTS})
 _HANDLERS: dict[type[Event], Any] = {
     **schedules.HANDLERS,
+    **varying.HANDLERS,
     **occurrences.HANDLERS,
     **people.HANDLERS,
     **habits.HANDLERS,

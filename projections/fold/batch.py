@@ -32,6 +32,8 @@ class Rows:
     due_before: dict[UUID, DueRow] = field(default_factory=dict)
     #: Rows of `schedules` to be written, in the order of its statement's parameters.
     schedules: dict[UUID, tuple[Any, ...]] = field(default_factory=dict)
+    #: Of other schedules, whose timing alone is to be written: id, timing, calendar, position, settled.
+    retimed: dict[UUID, tuple[Any, ...]] = field(default_factory=dict)
     tags: dict[UUID, tuple[str, ...]] = field(default_factory=dict)
     #: What schedules are found by: where it stands, and the text.
     words: dict[UUID, tuple[tuple[str, str], ...]] = field(default_factory=dict)

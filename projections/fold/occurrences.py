@@ -56,6 +56,13 @@ def open_occurrence(fold: Rows, standing: Standing, row: Occurrence) -> None:
     standing.open += 1
 
 
+def close_unbegun(fold: Rows, standing: Standing, row: Occurrence) -> None:
+    """The occurrence waits no longer, and nothing has happened to it."""
+    _status(standing, row, "cancelled")
+    row.wake_at = None
+    fold.touched.add(row.id)
+
+
 def _met(
     fold: Rows,
     event: Recorded,
@@ -65,7 +72,8 @@ def _met(
     """The occurrence that a claim, deferral or end met at its slot: a new one, or one that waited by itself."""
     standing = fold.standing(event, body.schedule)
     row = fold.occurrences.get(event.stream)
-    if row is None:
+    if row is None or (row.version == 0 and row.status not in OPEN):
+        # Never there, or moved once and then back in its series.
         if body.slot is None or body.due_at is None or body.origin is None:
             raise Unapplicable(f"{body.name} at position {event.position} begins a stream but names no slot")
         row = new_occurrence(event, standing, event.stream, body.origin, body.slot, body.due_at, "waiting")

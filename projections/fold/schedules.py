@@ -1,13 +1,14 @@
-"""What clients' events of a schedule change: its definition, where it stands, and occurrences that were triggered."""
+"""What clients' events of a schedule change: its definition, where it stands, and occurrences that were triggered.
+
+Changes, and single slots taken out, put back or changed, are in `varying`.
+"""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from horae.domain import schedule
 from horae.domain.envelope import Event, Recorded
-from horae.domain.schedule.state import same_rule
 from horae.domain.timing import Every
 from horae.domain.timing.calendared import calendar_id
 from horae.projections.fold.batch import Rows, json_text
@@ -16,7 +17,8 @@ from horae.projections.rows import Standing
 from horae.projections.search.documents import schedule_texts
 
 
-def _definition(fold: Rows, standing: Standing, body: schedule.ScheduleCreated | schedule.ScheduleChanged) -> None:
+def define(fold: Rows, standing: Standing, body: schedule.ScheduleCreated | schedule.ScheduleChanged) -> None:
+    """The schedule's row, as this event says."""
     personal, definition, timing = body.personal, body.definition, body.definition.timing
     kind = personal.metadata.get("type")
     prior = fold.schedules.get(standing.id)
@@ -51,6 +53,7 @@ def _definition(fold: Rows, standing: Standing, body: schedule.ScheduleCreated |
     )
     fold.tags[standing.id] = personal.tags
     fold.timings[standing.id] = timing
+    fold.retimed.pop(standing.id, None)
 
 
 def _created(fold: Rows, event: Recorded, body: schedule.ScheduleCreated) -> None:
@@ -68,61 +71,41 @@ def _created(fold: Rows, event: Recorded, body: schedule.ScheduleCreated) -> Non
     )
     fold.standings[event.stream] = standing
     fold.touched.add(event.stream)
-    _definition(fold, standing, body)
+    define(fold, standing, body)
     standing.move_to(body.next)
 
 
-def _asked(fold: Rows, event: Recorded) -> Standing:
+def asked(fold: Rows, event: Recorded) -> Standing:
+    """Where the schedule stands, a client having asked something of it."""
     standing = fold.standing(event, event.stream)
     standing.version, standing.updated_at = event.version, event.meta.recorded_at
     return standing
 
 
-def _changed(fold: Rows, event: Recorded, body: schedule.ScheduleChanged) -> None:
-    standing = _asked(fold, event)
-    if not same_rule(body.definition.timing, fold.timings[event.stream]):
-        # Skipped slots are slots of the rule.
-        standing.skipped = "[]"
-    _definition(fold, standing, body)
-    if not body.next_unchanged:
-        # Another timing: what became of the old one's slot is its occurrence's to tell.
-        standing.one_off = standing.one_off_id = None
-        standing.move_to(body.next)
-
-
 def _paused(fold: Rows, event: Recorded, _body: schedule.SchedulePaused) -> None:
-    standing = _asked(fold, event)
+    standing = asked(fold, event)
     standing.phase = "paused"
     standing.move_to(None)
 
 
 def _resumed(fold: Rows, event: Recorded, body: schedule.ScheduleResumed) -> None:
-    standing = _asked(fold, event)
+    standing = asked(fold, event)
     standing.phase = "active"
     standing.move_to(body.next)
 
 
 def _cancelled(fold: Rows, event: Recorded, _body: schedule.ScheduleCancelled) -> None:
-    standing = _asked(fold, event)
+    standing = asked(fold, event)
     standing.phase, standing.cancelled_at = "cancelled", event.meta.recorded_at
     standing.move_to(None)
 
 
-def _slot_changed(fold: Rows, event: Recorded, body: schedule.SlotSkipped | schedule.SlotUnskipped) -> None:
-    standing = _asked(fold, event)
-    slots = {(local, fold_) for local, fold_ in json.loads(standing.skipped)}
-    named = {(body.slot.local.isoformat(), body.slot.fold)}
-    standing.skipped = json_text(sorted(slots | named if isinstance(body, schedule.SlotSkipped) else slots - named))
-    if not body.next_unchanged:
-        standing.move_to(body.next)
-
-
 def _replanned(fold: Rows, event: Recorded, body: schedule.ScheduleReplanned) -> None:
-    _asked(fold, event).move_to(body.next)
+    asked(fold, event).move_to(body.next)
 
 
 def _triggered(fold: Rows, event: Recorded, body: schedule.ScheduleTriggered) -> None:
-    standing = _asked(fold, event)
+    standing = asked(fold, event)
     at = body.at
     row = new_occurrence(event, standing, body.occurrence, "trigger", at.slot, at.due_at, "waiting")
     row.version, row.wake_at = 0, at.due_at
@@ -132,12 +115,9 @@ def _triggered(fold: Rows, event: Recorded, body: schedule.ScheduleTriggered) ->
 
 HANDLERS: dict[type[Event], Any] = {
     schedule.ScheduleCreated: _created,
-    schedule.ScheduleChanged: _changed,
     schedule.SchedulePaused: _paused,
     schedule.ScheduleResumed: _resumed,
     schedule.ScheduleCancelled: _cancelled,
-    schedule.SlotSkipped: _slot_changed,
-    schedule.SlotUnskipped: _slot_changed,
     schedule.ScheduleTriggered: _triggered,
     schedule.ScheduleReplanned: _replanned,
 }

@@ -55,6 +55,10 @@ class ScheduleRow:
     zone: str | None
     #: Slots that were taken out by hand and lie in the present timing.
     skipped: tuple[Slot, ...]
+    #: From which slots on it was changed; what holds from there is in the log.
+    later: tuple[Slot, ...]
+    #: Slots that were changed by themselves: where they were moved to, and the names of what they have for themselves.
+    changes: tuple[tuple[Slot, datetime | None, tuple[str, ...]], ...]
     #: How many of its occurrences have not ended.
     open: int
     fired: int
@@ -222,7 +226,7 @@ def _next(record: Any) -> Next | None:
 
 def _schedule(record: Any) -> ScheduleRow:
     expires_after_s = record["expires_after_s"]
-    skipped = json.loads(record["skipped"])
+    skipped, varied = json.loads(record["skipped"]), json.loads(record["varied"])
     return ScheduleRow(
         id=record["id"],
         tenant=record["tenant"],
@@ -248,6 +252,16 @@ def _schedule(record: Any) -> ScheduleRow:
         next=_next(record),
         zone=record["zone"],
         skipped=tuple(Slot(local=local, fold=fold) for local, fold in skipped),
+        later=tuple(Slot(local=entry[1], fold=entry[2]) for entry in varied if entry[0] == "from"),
+        changes=tuple(
+            (
+                Slot(local=entry[1], fold=entry[2]),
+                datetime.fromisoformat(entry[3]) if entry[3] is not None else None,
+                tuple(entry[4]),
+            )
+            for entry in varied
+            if entry[0] == "slot"
+        ),
         open=record["open"],
         fired=record["fired"],
         missed=record["missed"],

@@ -60,6 +60,13 @@ ON CONFLICT (id) DO UPDATE SET
     definition_position = excluded.definition_position, calendar = excluded.calendar,
     conflicts = excluded.conflicts, settled = excluded.settled;
 
+-- name: retime_schedules
+-- Schedules whose timing alone changed for all slots, since the rest was asked for from a slot on.
+UPDATE schedules AS s
+SET timing = n.timing, calendar = n.calendar, definition_position = n.position, settled = n.settled
+FROM unnest($1::uuid[], $2::json[], $3::text[], $4::bigint[], $5::json[]) AS n (id, timing, calendar, position, settled)
+WHERE s.id = n.id;
+
 -- name: write_words
 -- What schedules are found by; each text is a tsvector as `search.words` makes it.
 INSERT INTO schedule_words (schedule, tenant, words)
@@ -82,14 +89,16 @@ ON CONFLICT (id) DO UPDATE SET
     recurring = excluded.recurring, priority = excluded.priority, status = excluded.status, phase = excluded.phase,
     version = excluded.version, slot = excluded.slot, fold = excluded.fold, number = excluded.number,
     due_at = excluded.due_at, plan = excluded.plan, zone = excluded.zone, recipient_zone = excluded.recipient_zone,
-    skipped = excluded.skipped, open = excluded.open, one_off = excluded.one_off, one_off_id = excluded.one_off_id,
+    skipped = excluded.skipped, varied = excluded.varied, open = excluded.open, one_off = excluded.one_off, one_off_id = excluded.one_off_id,
     fired = excluded.fired, missed = excluded.missed, updated_at = excluded.updated_at, cancelled_at = excluded.cancelled_at, executed_at = excluded.executed_at,
     failure_reason = excluded.failure_reason, position = excluded.position, conflict_key = excluded.conflict_key;
 
 -- name: write_occurrences
--- What became of slots.
+-- What became of slots. One that was moved by itself may be moved again, or be back in its series: it begins anew.
 INSERT INTO occurrences SELECT * FROM unnest($1::occurrences[])
 ON CONFLICT (id, slot) DO UPDATE SET
+    number = excluded.number, due_at = excluded.due_at, missed_count = excluded.missed_count,
+    missed_to = excluded.missed_to, missed_to_fold = excluded.missed_to_fold,
     priority = excluded.priority, status = excluded.status, reason = excluded.reason, version = excluded.version,
     attempts = excluded.attempts, owner = excluded.owner, wake_at = excluded.wake_at, claimed_at = excluded.claimed_at,
     ended_at = excluded.ended_at, late_ms = excluded.late_ms, duration_ms = excluded.duration_ms, plan = excluded.plan,

@@ -10,14 +10,14 @@ SELECT status, priority, count FROM count_standings() ORDER BY status, priority;
 -- name: get_schedule
 -- One schedule with where it stands.
 SELECT s.*, x.version, x.position, x.status, x.updated_at, x.slot, x.fold, x.number, x.due_at, x.plan, x.zone,
-       x.skipped, x.open, x.fired, x.missed, x.executed_at, x.failure_reason
+       x.skipped, x.varied, x.open, x.fired, x.missed, x.executed_at, x.failure_reason
 FROM schedules AS s JOIN standings AS x ON x.id = s.id
 WHERE s.tenant = $1 AND s.id = $2;
 
 -- name: list_schedules
 -- A page of schedules; the conditions and the order are put together by `queries.schedules`.
 SELECT s.*, x.version, x.position, x.status, x.updated_at, x.slot, x.fold, x.number, x.due_at, x.plan, x.zone,
-       x.skipped, x.open, x.fired, x.missed, x.executed_at, x.failure_reason
+       x.skipped, x.varied, x.open, x.fired, x.missed, x.executed_at, x.failure_reason
 FROM {source}
 WHERE {where}
 ORDER BY {ordering}

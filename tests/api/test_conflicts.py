@@ -253,6 +253,43 @@ async def test_a_policy_alone_may_be_changed(world: World) -> None:
     assert gone.status_code == 409
 
 
+@pytest.mark.covers("SCH-05", "LIF-22")
+async def test_from_a_slot_on_only_what_comes_is_settled(world: World) -> None:
+    """The slots before stay where they are; those of the new rule are moved on together."""
+    await world.create({**PLAIN, "timing": {"kind": "at", "at": "2026-12-05T12:00:00Z"}})
+    daily = {"kind": "every", "cron": "0 10 * * *", "zone": "UTC"}
+    series = await world.create(asking("shift", daily, max_shift="PT2H"))
+    assert series["settled"]["action"] == "none"
+    later = {"timing": {**daily, "cron": "30 12 * * *"}}
+    path = f"/v1/schedules/{series['id']}?scope=following&slot=2026-12-04T10:00"
+    tried = await world.client.patch(f"{path}&dry_run=true", json=later)
+    assert tried.json()["after"]["settled"]["shifted_by"] == "PT30M"
+    changed = await world.client.patch(path, json=later)
+    assert changed.json()["settled"]["action"] == "shifted", changed.text
+    preview = await world.get(f"/v1/schedules/{series['id']}/preview", count=4, after="2026-12-02T00:00:00Z")
+    due = [slot["due_at"] for slot in preview["slots"]]
+    assert due == [f"2026-12-0{day}Z" for day in ("2T10:00:00", "3T10:00:00", "4T13:00:00", "5T13:00:00")]
+    kept = await world.get(f"/v1/schedules/{series['id']}")
+    assert kept["settled"] == changed.json()["settled"]
+    assert kept["timing"]["shifted_by"] is None
+    assert kept["timing"]["then"]["timing"]["shifted_by"] == "PT30M"
+
+
+async def test_what_is_left_of_a_series_does_not_give_way_as_a_whole(world: World) -> None:
+    """The slots before would be cancelled with it: 409, and nothing is changed. Nor has a part a policy of its own."""
+    noon = {"kind": "every", "cron": "0 12 * * *", "zone": "UTC"}
+    await world.create({**PLAIN, "timing": noon, "priority": 5})
+    series = await world.create(asking("highest_priority", {**noon, "cron": "0 20 * * *"}))
+    path = f"/v1/schedules/{series['id']}?scope=following&slot=2026-12-04T20:00"
+    refused = await world.client.patch(path, json={"timing": {**noon, "cron": "30 12 * * *"}})
+    assert (refused.status_code, refused.json()["field"]) == (409, "slot"), refused.text
+    assert (await world.get(f"/v1/schedules/{series['id']}"))["version"] == 1
+    for scope in ("following", "this"):
+        url = f"/v1/schedules/{series['id']}?scope={scope}&slot=2026-12-04T20:00"
+        refused = await world.client.patch(url, json={"conflicts": {"strategy": "allow"}})
+        assert (refused.status_code, refused.json()["field"]) == (422, "scope"), refused.text
+
+
 async def test_series_are_compared_slot_by_slot_over_the_clock_changes(world: World) -> None:
     """9:00 in Berlin and 8:30 UTC are half an hour apart in winter only: found months ahead."""
     daily = await world.create(

@@ -56,6 +56,8 @@ def row(timing: t.Timing, ctx: t.Context, **more: Any) -> ScheduleRow:
         "next": t.first(timing, ctx),
         "zone": None,
         "skipped": tuple(ctx.exceptions),
+        "later": (),
+        "changes": (),
         "open": 0,
         "fired": 0,
         "missed": 0,

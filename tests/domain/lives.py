@@ -50,7 +50,7 @@ class Life:
 
     @property
     def context(self) -> t.Context:
-        return context(self.now, exceptions=self.schedule.exceptions)
+        return context(self.now, exceptions=self.schedule.out)
 
     def occurrence(self, id_: UUID) -> o.Occurrence | None:
         state: o.Occurrence | None = None
@@ -127,7 +127,9 @@ class Life:
                     self.rows = {id_: (self.now, at) for id_, (_, at) in self.rows.items()}
                 case s.ScheduleTriggered():
                     self.rows[event.occurrence] = (event.at.due_at, event.at)
-                case s.ScheduleChanged() | s.SlotSkipped() | s.SlotUnskipped():
+                case s.ScheduleChanged() | s.SlotSkipped() | s.SlotUnskipped() | s.SlotChanged():
+                    if isinstance(event, s.SlotChanged) and event.at is not None:
+                        self.rows[event.occurrence] = (event.at.due_at, event.at)
                     if not event.next_unchanged and self.schedule.status is s.Status.ACTIVE:
                         self.slot_row = event.next
 

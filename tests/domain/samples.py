@@ -100,6 +100,16 @@ FAILURE = Failure(
 )
 COMMON = {"schedule": STREAM, "recipient_ref": "r_17", "priority": 3}
 
+CHANGED = s.ScheduleChanged(
+    personal=PERSONAL,
+    definition=DEFINITION,
+    changed=("content", "timing"),
+    next_unchanged=False,
+    next=NEXT,
+    replaced=SLOT,
+    request_digest="d1",
+)
+
 SAMPLES: tuple[Event, ...] = (
     s.ScheduleCreated(
         recipient_ref="r_17",
@@ -109,20 +119,32 @@ SAMPLES: tuple[Event, ...] = (
         cloned_from=OTHER,
         request_digest="d1",
     ),
-    s.ScheduleChanged(
-        personal=PERSONAL,
-        definition=DEFINITION,
-        changed=("content", "timing"),
-        next_unchanged=False,
-        next=NEXT,
-        replaced=SLOT,
-        request_digest="d1",
+    CHANGED.model_copy(
+        update={
+            "since": SLOT,
+            "since_at": AT,
+            "carried": (s.Carried(was=SLOT, now=SLOT, moved=True),),
+            "withdrawn": (OTHER,),
+        }
     ),
     s.SchedulePaused(reason="holidays", request_digest="d1"),
     s.ScheduleResumed(next=NEXT, reason="back", request_digest="d1"),
     s.ScheduleCancelled(reason="left", request_digest="d1"),
     s.SlotSkipped(slot=SLOT, occurrence=OTHER, due_at=AT, next_unchanged=False, next=NEXT, request_digest="d1"),
     s.SlotUnskipped(slot=SLOT, occurrence=OTHER, next_unchanged=False, next=NEXT, request_digest="d1"),
+    s.SlotChanged(
+        slot=SLOT,
+        occurrence=OTHER,
+        changed=("content",),
+        personal=PERSONAL,
+        priority=3,
+        delivery=DEFINITION.delivery,
+        expires_after=timedelta(hours=2),
+        at=NEXT,
+        next_unchanged=False,
+        next=NEXT,
+        request_digest="d1",
+    ),
     s.ScheduleTriggered(trigger=STREAM, occurrence=OTHER, at=NEXT, reason="now", request_digest="d1"),
     s.ScheduleReplanned(cause="zone", detail="zone data 2025c to 2026c", before=NEXT, next=NEXT, change=OTHER),
     o.OccurrenceClaimed(
@@ -284,6 +306,11 @@ _TIMINGS: dict[str, t.Timing] = {
         calendar=OnCalendar(id="munich", business_hours_only=True, skip_weekends=True, skip_holidays=True, move="back"),
         zone="Europe/Berlin",
     ),
+    "then": t.Every(
+        cron="0 9 * * *",
+        zone="UTC",
+        then=t.Then(since=SLOT, timing=t.Every(cron="0 10 * * *", zone="UTC", starts_at=SLOT.local)),
+    ),
 }
 
 #: Further golden files, by name: the stored name, `+`, and what is special about it.
@@ -341,6 +368,8 @@ VARIANTS |= {
         slot=SLOT, occurrence=OTHER, due_at=AT, next_unchanged=True, for_schedule=OTHER
     ),
 }
+VARIANTS["schedule.changed.v1"] = CHANGED
+VARIANTS["schedule.changed.v1+since"] = next(body for body in SAMPLES if isinstance(body, s.ScheduleChanged))
 GOLDENS: dict[str, Event] = {body.name: body for body in SAMPLES} | VARIANTS
 
 

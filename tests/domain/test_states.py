@@ -41,6 +41,7 @@ def test_the_drawn_transitions_of_a_schedule_are_the_codes() -> None:
     ]
     current = s.Current(next=next_on(1))
     commands: list[s.Command] = [
+        s.ChangeSlot(slot=slot(2), changes={"priority": 5}, context=context(), current=current),
         s.Change(changes={"priority": 5}, context=context(), current=current),
         s.Pause(),
         s.Resume(context=context(), current=current),

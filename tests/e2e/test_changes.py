@@ -16,6 +16,8 @@ import pytest_asyncio
 from tests.e2e.live import Live, decision, fresh, running
 from tests.e2e.profiles import Profile
 from tests.e2e.receiver import Answer, Receiver
+from tests.e2e.talking import KEY
+from tests.e2e.test_zone_data import horae
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e-changes"), pytest.mark.asyncio(loop_scope="module")]
 
@@ -304,3 +306,84 @@ async def test_every_change_is_on_record_and_the_past_can_be_read(live: Live, ho
         assert (then["version"], then["content"]) == (version, content), as_of
     before = await live.client.get(path, params={"as_of": f"{at(begin - DAY)}Z"})
     assert before.status_code == 404
+
+
+@pytest.mark.covers("LIF-22", "REC-06", "LIF-18")
+async def test_one_slot_or_all_from_one_on_are_changed_and_the_rest_goes_out_as_before(
+    live: Live, hooks: Receiver
+) -> None:
+    """Of a week at 09:00 the second day is moved, the third has its own words, and from the fifth on it is 10:00."""
+    begin = await live.now()
+    asked = await live.create(channel=hooks.channel, timing=DAILY, recipient=fresh(), content={"n": 0})
+    day = [at(begin + n * DAY, hour=9) for n in range(8)]
+    path = f"/v1/schedules/{asked['id']}"
+
+    def reach(scope: str, slot: str, **more: str) -> str:
+        return path + "?" + "&".join(f"{k}={v}" for k, v in {"scope": scope, "slot": slot, **more}.items())
+
+    moved = {"timing": {"kind": "at", "local": at(begin + DAY, hour=15)}}
+    await live.patch(reach("this", day[1]), moved)
+    await live.patch(reach("this", day[2]), {"content": {"n": 1}})
+    at_ten = {"timing": {"kind": "every", "cron": "0 10 * * *", "zone": "UTC"}, "content": {"n": 2}}
+    told = await live.patch(reach("following", day[4], dry_run="true", slots="7"), at_ten)
+    assert [slot["slot"] for slot in told["difference"]["dropped"]] == day[4:8]
+    assert [slot["slot"] for slot in told["difference"]["added"]] == [at(begin + n * DAY, hour=10) for n in (4, 5, 6)]
+    assert told["difference"]["counts"] == {"moved": 0, "dropped": 4, "added": 3, "changed": 0, "kept": 4}
+    named = ("--url", live.service.url, "--api-key", KEY, "--scope", "following", "--slot", day[4])
+    rule = ("--cron", "0 10 * * *", "--zone", "UTC", "--dry-run", "--slots", "7")
+    code, said = await horae(live.service, "change", asked["id"], *rule, *named)
+    assert (code, "0 moved, 4 dropped, 3 added, 0 changed, 4 kept" in said) == (0, True), said
+    changed = await live.patch(reach("following", day[4]), at_ten)
+    assert [entry["due_at"] for entry in changed["changes"]] == [f"{at(begin + DAY, hour=15)}Z", None]
+    promised = await live.get(f"{path}/preview", count=7)
+    due = [slot["due_at"] for slot in promised["slots"]]
+
+    await live.advance(7 * DAY)
+    assert [request.json["due_at"] for request in hooks.requests] == due
+    assert [request.json["slot"] for request in hooks.requests[:4]] == day[:4]
+    assert [request.json["content"]["n"] for request in hooks.requests] == [0, 0, 1, 0, 2, 2, 2]
+    assert due[1] == f"{at(begin + DAY, hour=15)}Z"
+    shown = await live.get(path, min_position=await head(live))
+    assert (shown["content"], shown["later"]) == ({"n": 2}, [{"slot": day[4], "fold": 0}])
+    then = await live.get(path, as_of=asked["position"])
+    assert (then["content"], then["later"], then["changes"]) == ({"n": 0}, [], [])
+    refused = await live.patch(reach("this", day[1]), moved, 409)
+    assert refused["code"] == "already_claimed"
+
+
+@pytest.mark.covers("LIF-22")
+async def test_a_change_of_all_keeps_or_drops_exceptions_as_asked(live: Live, hooks: Receiver) -> None:
+    """A skipped day stays skipped at another hour; what was moved and is let fall goes out where the series has it."""
+    begin = await live.now()
+    schedule = await daily(live, hooks)
+    day = [at(begin + n * DAY, hour=9) for n in range(5)]
+    path = f"/v1/schedules/{schedule}"
+    await live.post(f"{path}/skip", {"slot": day[1]})
+    await live.patch(
+        f"{path}?scope=this&slot={day[3]}", {"timing": {"kind": "at", "local": at(begin + 2 * DAY, hour=12)}}
+    )
+    noon = {"timing": {"kind": "every", "cron": "0 10 * * *", "zone": "UTC"}}
+    told = await live.patch(f"{path}?exceptions=keep&dry_run=true", noon)
+    assert [slot["slot"] for slot in told["exceptions_kept"]] == [day[3]]
+    await live.patch(f"{path}?exceptions=keep", noon)
+    await live.advance(3 * DAY)
+    hours = [request.json["due_at"] for request in hooks.requests]
+    assert hours == [f"{at(begin + n * DAY, hour=hour)}Z" for n, hour in ((0, 10), (2, 10), (2, 12))]
+    back = {"timing": {"kind": "every", "cron": "0 11 * * *", "zone": "UTC"}}
+    await live.patch(f"{path}?exceptions=drop", back)
+    await live.advance(2 * DAY)
+    assert [request.json["due_at"] for request in hooks.requests[3:]] == [
+        f"{at(begin + n * DAY, hour=11)}Z" for n in (3, 4)
+    ]
+
+
+@pytest.mark.covers("REC-06")
+async def test_a_series_is_not_made_a_one_off_that_it_has_sent(live: Live, hooks: Receiver) -> None:
+    """The occurrence would be the same, and never be sent: 409, and it is named."""
+    begin = await live.now()
+    schedule = await daily(live, hooks, timing={"kind": "every", "cron": "0 9 * * *", "zone": "Asia/Tokyo"})
+    await live.advance(begin + timedelta(hours=20))
+    (sent,) = hooks.requests
+    once = {"timing": {"kind": "at", "local": sent.json["slot"], "zone": "America/New_York"}}
+    refused = await live.patch(f"/v1/schedules/{schedule}", once, 409)
+    assert (refused["code"], refused["already_claimed"]) == ("already_claimed", [sent.occurrence])

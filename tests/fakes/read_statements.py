@@ -107,7 +107,7 @@ def _write_occurrences(conn: Session, rows: Any) -> list[Record]:
         before = conn.table("occurrences").get(row["id"])
         if before is not None:
             # The statement leaves these as they are.
-            kept = ("number", "missed_count", "missed_to", "missed_to_fold", "fold", "slot", "due_at")
+            kept = ("fold", "slot")
             row.update({name: before[name] for name in kept})
         conn.put("occurrences", row["id"], row)
     return []
@@ -246,6 +246,13 @@ def _current_slot(conn: Session, tenant: str, schedule: UUID) -> list[Record]:
     return [row] if row is not None and row["tenant"] == tenant else []
 
 
+def _retime(conn: Session, *columns: Any) -> list[Record]:
+    for id_, timing, calendar, position, settled in zip(*columns, strict=True):
+        changed = {"timing": timing, "calendar": calendar, "definition_position": position, "settled": settled}
+        conn.put("schedules", id_, Record(conn.table("schedules")[id_] | changed))
+    return []
+
+
 def _park(conn: Session, *columns: Any) -> list[Record]:
     for values in zip(*columns, strict=True):
         row = Record(zip(NAMES["parked"], values, strict=True))
@@ -287,6 +294,7 @@ STATEMENTS: dict[str, Callable[..., list[Record]]] = {
     "prior_occurrences": _by_id("occurrences"),
     "prior_due": _prior_due,
     "write_schedules": _rows("schedules", "id"),
+    "retime_schedules": _retime,
     "write_words": _columns("schedule_words", "schedule"),
     "clear_tags": _ignored,  # tags are a part of `schedules` here
     "write_tags": _ignored,

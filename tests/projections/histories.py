@@ -23,6 +23,7 @@ from horae.domain.delivery import Delivery, Failure, Mode, Retry
 from horae.domain.envelope import Event, Meta, NewEvent, Recorded
 from horae.domain.errors import HoraeError
 from horae.domain.personal import Personal
+from horae.projections.fold import by_itself
 
 NOW = datetime(2026, 10, 24, 8, 0, tzinfo=UTC)
 TENANTS = ("acme", "böse; DROP")
@@ -46,6 +47,8 @@ class World:
     occurrences: dict[UUID, o.Occurrence] = field(default_factory=dict)
     #: Triggered, and nothing has become of it yet.
     triggered: dict[UUID, tuple[UUID, t.Next]] = field(default_factory=dict)
+    #: Moved by hand, and nothing has become of them yet.
+    moved: dict[UUID, tuple[UUID, t.Next]] = field(default_factory=dict)
     keys: dict[UUID, k.Key] = field(default_factory=dict)
     recipients: dict[UUID, r.Recipient] = field(default_factory=dict)
 
@@ -73,7 +76,7 @@ class World:
             now=self.now,
             schedule_id=schedule,
             recipient_zone="Europe/Berlin",
-            exceptions=state.exceptions if state else frozenset(),
+            exceptions=state.out if state else frozenset(),
         )
 
     # --- asking ---
@@ -133,7 +136,10 @@ class World:
         context, current = self.context(schedule), self.current(schedule)
         pointer = self.pointers[schedule]
         slot = pointer.slot if pointer else t.Slot(local=self.now.replace(tzinfo=None))
-        exceptions = self.schedules[schedule].exceptions
+        state = self.schedules[schedule]
+        out = [*state.exceptions, *state.changes]
+        named = self.pick([slot, *out, *((pointer.slot,) if pointer else ())])
+        begun = ids.occurrence_id(schedule, named.local, named.fold) in self.occurrences
         command = self.pick(
             (
                 s.Change(changes={"timing": self.timing()}, context=context, current=current),
@@ -143,12 +149,18 @@ class World:
                 s.Resume(context=context, current=current),
                 s.Cancel(reason=self.word()),
                 s.Trigger(trigger=self.id(), context=context),
-                s.Skip(slot=slot, context=context, current=current),
-                s.Unskip(slot=slot, context=context, current=current),
+                s.Skip(slot=named, context=context, current=current, begun=begun),
+                s.Unskip(slot=named, context=context, current=current, begun=begun),
+                s.ChangeSlot(slot=named, changes=self.own(), context=context, current=current, begun=begun),
+                self.change_from(schedule, named),
             )
         )
-        if exceptions and self.random.random() < 0.5:
-            command = s.Unskip(slot=next(iter(exceptions)), context=context, current=current)
+        if out and self.random.random() < 0.3:
+            command = s.Unskip(slot=named, context=context, current=current, begun=begun)
+        elif state.recurring and self.random.random() < 0.3:
+            command = s.ChangeSlot(slot=named, changes=self.own(), context=context, current=current, begun=begun)
+        elif state.recurring and self.random.random() < 0.2:
+            command = self.change_from(schedule, named)
         for body in s.decide(command, self.schedules[schedule]):
             state = self.schedules[schedule] = s.evolve(self.schedules[schedule], schedule, body)
             self.record(self.tenants[schedule], schedule, state.version, body)
@@ -158,6 +170,27 @@ class World:
                 self.pointers[schedule] = body.next  # type: ignore[union-attr]
             if isinstance(body, s.ScheduleTriggered):
                 self.triggered[body.occurrence] = (schedule, body.at)
+            for withdrawn in by_itself(body):
+                self.moved.pop(withdrawn, None)
+            if isinstance(body, s.SlotChanged) and body.at is not None:
+                self.moved[body.occurrence] = (schedule, body.at)
+
+    def own(self) -> dict[str, Any]:
+        """What one slot has for itself: where it is moved to, or what it carries, or both."""
+        content = {"content": {self.word(): self.word()}, "priority": self.random.randint(1, 5)}
+        moved = {"timing": t.At(at=self.now + timedelta(hours=self.random.randint(1, 30)))}
+        return self.pick((content, moved, content | moved))  # type: ignore[no-any-return]
+
+    def change_from(self, schedule: UUID, slot: t.Slot) -> s.Command:
+        """A change of all, or from a slot on."""
+        given: dict[str, Any] = self.pick(({"timing": self.timing()}, {"tags": (self.word(),)}, {"priority": 1}))
+        return s.Change(
+            changes=given,
+            context=self.context(schedule),
+            current=self.current(schedule),
+            since=self.pick((slot, None)),
+            exceptions=self.pick((None, "keep", "drop")),
+        )
 
     # --- firing ---
 
@@ -166,6 +199,7 @@ class World:
         due: list[tuple[UUID, t.Next, str, str, UUID | None]]
         due = [(schedule, at, "slot", "slot", None) for schedule, at in self.pointers.items() if at is not None]
         due += [(schedule, at, "occurrence", "trigger", id_) for id_, (schedule, at) in self.triggered.items()]
+        due += [(schedule, at, "occurrence", "slot", id_) for id_, (schedule, at) in self.moved.items()]
         due += [found for id_, state in self.occurrences.items() if (found := self.deferred(id_, state)) is not None]
         if not due:
             return
@@ -173,7 +207,12 @@ class World:
         if id_ is None:
             id_ = ids.occurrence_id(schedule, at.slot.local, at.slot.fold)
         self.now = max(self.now, at.due_at + timedelta(milliseconds=5))
-        common: dict[str, Any] = {"at": at, "row": row, "origin": origin, "schedule": self.schedules[schedule]}
+        common: dict[str, Any] = {
+            "at": at,
+            "row": row,
+            "origin": origin,
+            "schedule": self.schedules[schedule].seen_from(at.slot),
+        }
         context = self.context(schedule)
         rule: dict[str, Any] = {"rule": "quiet hours", "reason": self.word()}
         command = self.pick(
@@ -226,6 +265,7 @@ class World:
         for body in o.decide(command, self.occurrences.get(id_)):
             state = self.occurrences[id_] = o.evolve(self.occurrences.get(id_), id_, body)
             self.triggered.pop(id_, None)
+            self.moved.pop(id_, None)
             self.record(self.tenants[schedule], id_, state.version, body)
             if isinstance(body, o.OccurrenceMissed | o.SlotPassed) or getattr(body, "moves", False):
                 self.pointers[schedule] = body.next  # type: ignore[union-attr]

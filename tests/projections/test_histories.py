@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from horae.domain import occurrence as o
 from horae.domain import schedule as s
+from horae.domain import timing as t
 from horae.infra.rebuild import checksums
 from horae.projections.due import DueRow, get_due, load_horizon
 from horae.projections.projector import Projector
@@ -20,6 +21,11 @@ from tests.projections.histories import World, worlds
 
 if TYPE_CHECKING:
     from horae.projections.schema import Connection
+
+
+def named(slot: t.Slot) -> tuple[str, int]:
+    return slot.local.isoformat(), slot.fold
+
 
 REAL_DATABASE = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -75,6 +81,13 @@ async def test_rows_say_what_the_streams_say(conn: Connection, world: World, por
         assert (row["slot"], row["due_at"]) == ((at.slot.local, at.due_at) if at else (None, None))
         skipped = sorted([slot.local.isoformat(), slot.fold] for slot in state.exceptions)
         assert sorted(json.loads(row["skipped"])) == skipped
+        varied = json.loads(row["varied"])
+        assert [(e[1], e[2]) for e in varied if e[0] == "from"] == [named(later.since) for later in state.later]
+        own = {named(slot): change for slot, change in state.changes.items()}
+        assert {(e[1], e[2]) for e in varied if e[0] == "slot"} == own.keys()
+        for entry in (entry for entry in varied if entry[0] == "slot"):
+            one = own[entry[1], entry[2]]
+            assert entry[3:] == [one.at and one.at.due_at.isoformat(), list(one.changed)]
         if state.recurring and state.status is s.Status.ACTIVE:
             assert (row["status"] == "pending") == (at is not None)
     rows = {row["id"]: row for row in await conn.fetch("SELECT * FROM occurrences WHERE version > 0")}
@@ -90,7 +103,9 @@ async def test_rows_say_what_the_streams_say(conn: Connection, world: World, por
     assert {key: row for key, row in changes.items() if row is not None} == due
     assert {key for key, row in due.items() if row.row == "slot"} == {k for k, at in world.pointers.items() if at}
     waiting = {k for k, state in world.occurrences.items() if state.phase is not o.Phase.ENDED and state.wake_at}
-    assert {key for key, row in due.items() if row.row == "occurrence"} == waiting | world.triggered.keys()
+    assert {
+        key for key, row in due.items() if row.row == "occurrence"
+    } == waiting | world.triggered.keys() | world.moved.keys()
     for waits in due.values():
         state = world.schedules[waits.schedule]
         assert waits.schedule_version == state.version

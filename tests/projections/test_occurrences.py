@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from horae.domain import occurrence as o
+from horae.domain import schedule as s
 from horae.domain import timing as t
+from horae.domain.delivery import Delivery
 from horae.domain.ids import occurrence_id
+from horae.domain.personal import Personal
 from horae.projections.projector import Projector
 from horae.projections.queries import (
     get_occurrence,
@@ -26,7 +29,7 @@ from tests.projections.told import NOW, Told, at
 if TYPE_CHECKING:
     from horae.projections.schema import Connection
 
-DAY = timedelta(days=1)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 async def apply(conn: Connection, told: Told) -> None:
@@ -148,6 +151,31 @@ async def test_a_timeline_merges_what_was_and_what_is_to_come(conn: Connection, 
     assert len({entry.occurrence for entry in seen}) == len(seen)
     expected = 6 if order == "desc" else 7
     assert (len(seen), {entry.status for entry in seen}) == (expected, {"delivered", "pending"})
+
+
+@pytest.mark.parametrize("portion", [1, 500], ids=["event by event", "at once"])
+async def test_what_was_moved_twice_is_due_where_it_was_moved_to_last(conn: Connection, portion: int) -> None:
+    """And once its series has it again, it is due there."""
+    told = Told()
+    schedule, slot = told.created(), at(NOW + DAY)
+    id_ = occurrence_id(schedule, slot.slot.local, 0)
+    moved = {"slot": slot.slot, "occurrence": id_, "personal": Personal(recipient="user-17", channel="log:")}
+    moved |= {"priority": 3, "delivery": Delivery(), "changed": ("timing",), "next_unchanged": True}
+    for hours in (2, 5):
+        told.tell(schedule, s.SlotChanged(**moved, at=slot.model_copy(update={"due_at": slot.due_at + hours * HOUR})))
+    projector = Projector()
+    await projector.load(conn)
+    for begin in range(0, len(told.log), portion):
+        await projector.apply(conn, told.log[begin : begin + portion])
+    row = await get_occurrence(conn, "acme", id_)
+    assert row is not None
+    assert (row.due_at, row.status) == (slot.due_at + 5 * HOUR, "waiting")
+    told.tell(schedule, s.SlotUnskipped(slot=slot.slot, occurrence=id_, next_unchanged=True))
+    told.claimed(schedule, slot, at(NOW + 2 * DAY))
+    await projector.apply(conn, told.log[projector.position :])
+    row = await get_occurrence(conn, "acme", id_)
+    assert row is not None
+    assert (row.due_at, row.status) == (slot.due_at, "executing")
 
 
 async def test_open_claims_are_found_by_their_owner(conn: Connection) -> None:

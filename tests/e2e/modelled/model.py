@@ -152,6 +152,9 @@ class Schedule:
             return
         if self.timed.recurring and self.phase == "active" and self.next is None:
             raise Refused(409)
+        if timed.once is not None and (timed.once.local, timed.once.fold) in self.occurrences:
+            # The series has had it: it would be the same occurrence.
+            raise Refused(409)
         exceptions = self.exceptions if same else set()
         if timed.ended(now, exceptions):
             raise Refused(422)
