@@ -96,7 +96,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "slots that the policy fires are given up",
         "domain/occurrence/firing.py",
-        '    if timing.missed.policy == "all" or command.now <= command.at.due_at + within:',
+        '    if policy == "all" or command.now <= command.at.due_at + within:',
         "    if command.now <= command.at.due_at + within:",
         ("tests/domain/test_occurrence_firing.py",),
     ),
