@@ -16,7 +16,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +28,7 @@ from benchmarks.__main__ import machine, show
 from benchmarks.children import Child
 from benchmarks.figures import Fired, Row, at_most
 from benchmarks.firing import Firing, LogFile, described, fill
+from benchmarks.lines import DISPATCH_PEERS, FIRES
 from benchmarks.service import KEY, Memory, Service, memory_of
 
 _MB = 1_000_000
@@ -40,16 +41,22 @@ _ASKED = (1_000_000, 10_000_000)
 _BYTES_PEERS = "graphile-worker 541 · River 644 · procrastinate 734 · Quartz 807 · Temporal 15,600, without a history"
 
 _WAITING = "SELECT count(*) FROM read.due"
-_BYTES = """
-SELECT coalesce(sum(pg_total_relation_size(c.oid)) FILTER (WHERE n.nspname = 'log'), 0)::bigint AS log,
-    coalesce(sum(pg_total_relation_size(c.oid)) FILTER (WHERE n.nspname = 'read'), 0)::bigint AS read
-FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.relkind = 'r'
-"""
 _BY_TABLE = """
 SELECT n.nspname || '.' || c.relname AS name, pg_total_relation_size(c.oid) AS bytes
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND n.nspname IN ('log', 'read') ORDER BY 2 DESC LIMIT 6
+WHERE c.relkind = 'r' AND n.nspname IN ('log', 'read')
 """
+
+
+def bytes_each(before: Mapping[str, int], after: Mapping[str, int], waited: int, wait: int) -> dict[str, float]:
+    """By table, what each of the schedules takes that were added; of all if at least half waited before.
+
+    What was added tells the truth: the whole also holds what the measuring before has left.
+    """
+    added = wait - waited
+    if added < wait / 2:
+        return {name: size / max(waited, wait) for name, size in after.items()}
+    return {name: (size - before.get(name, 0)) / added for name, size in after.items()}
 
 
 @dataclass
@@ -60,9 +67,8 @@ class Size:
     stored_per_second: float = 0.0
     applied_per_second: float = 0.0
     memory: dict[str, Memory] = field(default_factory=dict)
-    log_bytes: int = 0
-    read_bytes: int = 0
-    tables: list[tuple[str, int]] = field(default_factory=list)
+    #: Bytes by table, with its indices, of each schedule that this size added; of all that wait if it added few.
+    bytes_by_table: dict[str, float] = field(default_factory=dict)
     creates_per_second: float = 0.0
     #: By the number of shards that the load falls on.
     fired: dict[int, list[Fired]] = field(default_factory=dict)
@@ -71,7 +77,11 @@ class Size:
     @property
     def bytes_each(self) -> float:
         """All tables, indices and the events, for each schedule."""
-        return (self.log_bytes + self.read_bytes) / self.schedules
+        return sum(self.bytes_by_table.values())
+
+    def bytes_in(self, schema: str) -> float:
+        """Those of `log` or of `read`."""
+        return sum(each for table, each in self.bytes_by_table.items() if table.startswith(f"{schema}."))
 
     def p99_ms(self, shards: int) -> float:
         """The median of the rounds."""
@@ -88,9 +98,13 @@ class Scale:
     def measure(self, schedules: int) -> Size:
         """Fill up to so many, and see."""
         size = Size(schedules)
-        self._fill(size)
+        waiting, before = asyncio.run(self._fetchval(_WAITING)), asyncio.run(self._tables())
+        self._fill(size, waiting)
         time.sleep(5)  # what was still being done is done
-        asyncio.run(self._sizes(size))
+        size.bytes_by_table = bytes_each(before, asyncio.run(self._tables()), waiting, schedules)
+        largest = sorted(size.bytes_by_table.items(), key=lambda item: -item[1])[:6]
+        tables = ", ".join(f"{name} {bytes_:,.0f}" for name, bytes_ in largest)
+        self.say(f"  {size.bytes_each:,.0f} bytes on disk for each schedule: {tables}")
         generator = ("--port", self.service.port, "--key", KEY, "--seconds", _CREATE_S)
         with Child("benchmarks.http_load", *generator) as child:
             created = child.result(_CREATE_S + 90)
@@ -100,7 +114,8 @@ class Scale:
         for shards in self.args.shards:
             size.fired[shards] = []
             for _ in range(self.args.rounds if shards == 64 else 1):
-                total = int(self.args.rate * self.args.seconds)
+                seconds = self.args.seconds if shards == 64 else self.args.seconds / 2
+                total = int(self.args.rate * seconds)
                 fired = self.firing.run(LogFile(self.service), total, self.args.rate, shards=shards)
                 size.fired[shards].append(fired)
                 self.say(f"  {self.args.rate:,}/s in {shards} shards: {described(fired)}")
@@ -111,8 +126,7 @@ class Scale:
             self.say(f"  cold start to first dispatch: {size.cold_s[-1]:.2f} s")
         return size
 
-    def _fill(self, size: Size) -> None:
-        waiting = asyncio.run(self._fetchval(_WAITING))
+    def _fill(self, size: Size, waiting: int) -> None:
         missing = size.schedules - waiting
         if missing <= 0:
             self.say(f"{waiting:,} schedules wait already")
@@ -141,17 +155,12 @@ class Scale:
         finally:
             await conn.close()
 
-    async def _sizes(self, size: Size) -> None:
+    async def _tables(self) -> dict[str, int]:
         conn = await self.service.connect()
         try:
-            row = await conn.fetchrow(_BYTES)
-            assert row is not None
-            size.log_bytes, size.read_bytes = row["log"], row["read"]
-            size.tables = [(each["name"], each["bytes"]) for each in await conn.fetch(_BY_TABLE)]
+            return {row["name"]: row["bytes"] for row in await conn.fetch(_BY_TABLE, timeout=600)}
         finally:
             await conn.close()
-        tables = ", ".join(f"{name} {bytes_ / size.schedules:,.0f}" for name, bytes_ in size.tables)
-        self.say(f"  {size.bytes_each:,.0f} bytes on disk for each schedule: {tables}")
 
     def _cold(self) -> float:
         """Stop; start when something has come due meanwhile; seconds from the start to its release."""
@@ -178,7 +187,13 @@ def growth(sizes: list[Size], rate: int) -> Table:
     """The table of cost by size and shards."""
     table = Table(title=f"how cost grows; dispatch at {rate:,}/s on log:, lateness p99 in ms")
     columns = ("schedules waiting", "stored/s", "applied/s", "bytes each: log", "read models", "Horae, MB", "RSS, MB")
-    for column in (*columns, "creates/s", *(f"{shards} shards" for shards in sizes[0].fired), "lost", "cold start, s"):
+    for column in (
+        *columns,
+        "creates/s",
+        *(f"{shards} shards" for shards in sizes[0].fired),
+        "faulty rounds",
+        "cold start, s",
+    ):
         table.add_column(column, justify="right")
     for size in sizes:
         memory = size.memory["horae"]
@@ -186,13 +201,13 @@ def growth(sizes: list[Size], rate: int) -> Table:
             f"{size.schedules:,}",
             f"{size.stored_per_second:,.0f}" if size.stored_per_second else "",
             f"{size.applied_per_second:,.0f}" if size.applied_per_second else "",
-            f"{size.log_bytes / size.schedules:,.0f}",
-            f"{size.read_bytes / size.schedules:,.0f}",
+            f"{size.bytes_in('log'):,.0f}",
+            f"{size.bytes_in('read'):,.0f}",
             f"{memory.proportional / _MB:,.0f}",
             f"{memory.resident / _MB:,.0f}",
             f"{size.creates_per_second:,.0f}",
             *(f"{size.p99_ms(shards):,.1f}" for shards in size.fired),
-            f"{sum(fired.lost + fired.double for each in size.fired.values() for fired in each)}",
+            f"{sum(not fired.whole for each in size.fired.values() for fired in each)}",
             f"{statistics.median(size.cold_s):.1f}",
         )
     return table
@@ -201,6 +216,7 @@ def growth(sizes: list[Size], rate: int) -> Table:
 def rows_of(sizes: list[Size], rate: int) -> list[Row]:
     """The lines that have targets: at a million and at ten, or at the largest size if it is smaller."""
     asked = [size for size in sizes if size.schedules in _ASKED] or sizes[-1:]
+    peers = DISPATCH_PEERS["log1000"] if rate == FIRES["log1000"] else ""
     rows = []
     for size in asked:
         what = f"{size.schedules:,} active schedules"
@@ -215,8 +231,8 @@ def rows_of(sizes: list[Size], rate: int) -> list[Row]:
             found = size.fired[64]
             rows.append(
                 Row(f"  dispatch at {rate:,}/s: lateness p99 ms", tuple(fired.ms(0.99) for fired in found), "{:,.1f}",
-                    "≤ 50", at_most(50), clean=not any(fired.lost or fired.double for fired in found),
-                    beside=f"{sizes[0].p99_ms(64):,.1f} with {sizes[0].schedules:,}")
+                    "≤ 50", at_most(50), clean=all(fired.whole and fired.in_time for fired in found),
+                    beside=f"{sizes[0].p99_ms(64):,.1f} with {sizes[0].schedules:,}", peers=peers)
             )  # fmt: skip
     return rows
 
@@ -227,7 +243,9 @@ def main() -> None:
     parser.add_argument("--schedules", type=int, nargs="+", default=_SIZES, metavar="N")
     parser.add_argument("--shards", type=int, nargs="+", default=_SHARDS, metavar="N")
     parser.add_argument("--rate", type=int, default=1_000, help="fires a second")
-    parser.add_argument("--seconds", type=float, default=20, help="of each round of dispatch")
+    parser.add_argument(
+        "--seconds", type=float, default=20, help="of each round of dispatch in all shards; in fewer half"
+    )
     parser.add_argument(
         "--rounds", type=int, default=3, help="in all 64 shards, and of cold starts; of fewer shards one"
     )
@@ -250,7 +268,13 @@ def main() -> None:
         scale = Scale(service, args, say)
         for schedules in sorted(args.schedules):
             say(f"[bold]{schedules:,} schedules[/bold]")
-            sizes.append(scale.measure(schedules))
+            try:
+                sizes.append(scale.measure(schedules))
+            except (SystemExit, KeyboardInterrupt) as failure:
+                say(f"[bold red]{schedules:,} schedules came to nothing: {failure or 'broken off'}[/bold red]")
+                break
+    if not sizes:
+        raise SystemExit("nothing was measured")
     console.print(growth(sizes, args.rate))
     show(console, f"medians of {args.rounds} rounds", rows_of(sizes, args.rate))
     console.print(f"{(time.monotonic() - begin) / 60:.1f} minutes; {machine()}")

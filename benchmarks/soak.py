@@ -134,9 +134,10 @@ async def _tables(conn: Connection) -> dict[str, dict[str, Any]]:
     return {row["name"]: dict(row) for row in await conn.fetch(_TABLES, list(_TURNING))}
 
 
-async def soak(service: Service, args: argparse.Namespace, console: Console) -> tuple[list[Window], int, int, int]:
-    """The hour; gives the windows, and how many were asked for, released and doubled."""
-    windows: list[Window] = []
+async def soak(
+    service: Service, args: argparse.Namespace, console: Console, windows: list[Window]
+) -> tuple[int, int, int]:
+    """The hour; fills the windows, and gives how many were asked for, released and doubled."""
     seen: set[str] = set()
     log, double, last_position = LogFile(service), 0, 0
 
@@ -172,7 +173,7 @@ async def soak(service: Service, args: argparse.Namespace, console: Console) -> 
     ended = int(await conn.fetchval(_ENDED))
     await conn.close()
     console.print(f"asked for {asked:,}, released {len(seen):,}, ended {ended:,}, double {double}")
-    return windows, asked, min(len(seen), ended), double
+    return asked, min(len(seen), ended), double
 
 
 def _told(window: Window) -> str:
@@ -207,8 +208,14 @@ def main() -> None:
     console.print(f"{args.rate:g} creates and fires a second for {args.minutes:g} minutes; {machine()}")
     folder = Path(tempfile.mkdtemp(prefix="horae-soak-"))
     service = Service(folder)
+    windows: list[Window] = []
+    bad: list[str] = []
     try:
-        windows, asked, released, double = asyncio.run(soak(service, args, console))
+        asked, released, double = asyncio.run(soak(service, args, console, windows))
+        bad += [f"lost {asked - released}"] if asked != released else []
+        bad += [f"double {double}"] if double else []
+    except (SystemExit, KeyboardInterrupt) as failure:
+        bad.append(f"broken off: {failure or 'by hand'}")
     finally:
         service.stop()
         shutil.rmtree(folder, ignore_errors=True)
@@ -217,8 +224,6 @@ def main() -> None:
         writer.writeheader()
         writer.writerows(asdict(window) for window in windows)
     show(console, windows)
-    bad = [f"lost {asked - released}"] if asked != released else []
-    bad += [f"double {double}"] if double else []
     for what, flat in judged(windows):
         verdict = "flat" if flat.flat else "GREW"
         bad += [] if flat.flat else [what]
