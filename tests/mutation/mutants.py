@@ -14,8 +14,8 @@ from tests.mutation.running import run
 
 ROOT = Path(__file__).parents[2]
 _COPIED = ("api", "commands", "domain", "infra", "projections", "streams", "src", "tests", "deploy", "docs")
-#: Seeds that the simulation is given to notice it.
-_SEEDS = 80
+#: Seeds that the simulation is given to notice it: as many as `make test` lives through.
+_SEEDS = 300
 
 
 @dataclass(frozen=True, slots=True)
