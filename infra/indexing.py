@@ -28,6 +28,9 @@ from horae.streams.indexmetrics import IndexerMetrics
 from horae.streams.messages import LOG_TOPIC
 
 SUFFIX = "-search"
+#: While records keep coming a batch waits so long for more. A document that several of them change is written once, and
+#: what is written is found within Elasticsearch's own second anyway.
+_LINGER_S = 0.25
 
 
 @dataclass(slots=True)
@@ -93,7 +96,7 @@ async def _road(settings: Settings, indexer: Indexer) -> None:
 
     def make() -> Any:
         app = make_app(settings, suffix=SUFFIX)
-        add_log_agent(app, topic, indexer.take, settings.kafka_batch_size)
+        add_log_agent(app, topic, indexer.take, settings.kafka_batch_size, _LINGER_S)
         return app
 
     async def assigned(_: Partitions) -> None:

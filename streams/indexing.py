@@ -82,6 +82,8 @@ class IndexerConfig:
     #: After a failure, and at most.
     first_wait_s: float = 0.2
     longest_wait_s: float = 10.0
+    #: So long a batch that came by Kafka waits for one that is being read from the store.
+    turn_s: float = 2.0
     #: How often it is looked whether the read models have come so far.
     applied_every_s: float = 0.02
 
@@ -182,16 +184,35 @@ class Indexer:
         readable = [record for record in records if not isinstance(record, Unreadable)]
         if any(isinstance(record, Mark) for record in readable):
             self._last_mark = self._monotonic()
-        for record in readable:
+        if self._failing or not self._prepared or not await self._turn():
+            self._note(readable)
+            self._let_go()
+            return
+        try:
+            self._note(readable)
+            await self._attempt(lambda: self._take(readable))
+        finally:
+            self._busy.release()
+
+    def _note(self, records: Sequence[Record]) -> None:
+        """Learn how far the log is; not before the records' turn, or they would be read from the store first."""
+        for record in records:
             for shard, position in _names(record).items():
                 self._wanted[shard] = max(position, self._wanted.get(shard, 0))
                 if isinstance(record, Mark):
                     self._marked[shard] = (position, record.head)
-        if self._busy.locked() or self._failing or not self._prepared:
-            self._let_go()
-            return
-        async with self._busy:
-            await self._attempt(lambda: self._take(readable))
+
+    async def _turn(self) -> bool:
+        """Have `_busy` within `turn_s`; False: it lasts longer.
+
+        To let a batch go because another one is being read from the store would bring about the next such reading:
+        under load the indexer would never again go by the records, and read from the store in small portions for ever.
+        """
+        try:
+            async with asyncio.timeout(self._config.turn_s):
+                return await self._busy.acquire()
+        except TimeoutError:
+            return False
 
     async def run(self) -> None:
         """Bring up to date what no record told in order, until cancelled."""

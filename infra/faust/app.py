@@ -131,12 +131,12 @@ def make_app(settings: Settings, suffix: str = "") -> faust.App:
     return app
 
 
-def add_log_agent(app: faust.App, topic: str, take: Take, batch_size: int) -> None:
+def add_log_agent(app: faust.App, topic: str, take: Take, batch_size: int, linger_s: float = _LINGER_S) -> None:
     """Let everything that arrives on `topic` be taken by `take`, in batches of at most `batch_size`, one at a time.
 
     A batch is whatever has arrived while the one before it was taken. When that one had more than a single record, more
-    are waited for, for 20 ms at most; a record after a pause waits for nobody. What was read and is not taken yet (two
-    batches at most) is not acknowledged: it comes again, to whoever has the partition then.
+    are waited for, for `linger_s` seconds at most; a record after a pause waits for nobody. What was read and is not
+    taken yet (two batches at most) is not acknowledged: it comes again, to whoever has the partition then.
     """
 
     async def body(stream: Any) -> None:
@@ -147,7 +147,7 @@ def add_log_agent(app: faust.App, topic: str, take: Take, batch_size: int) -> No
         flowing = False
         try:
             while True:
-                events = await _next(arrived, reading, batch_size, _LINGER_S if flowing else 0.0)
+                events = await _next(arrived, reading, batch_size, linger_s if flowing else 0.0)
                 flowing = len(events) > 1
                 await _taken(take, [arrival_of(event) for event in events])
                 for event in events:

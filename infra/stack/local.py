@@ -35,14 +35,19 @@ class LocalStack:
     """The three servers of one folder: `postgres/`, `kafka/`, `elasticsearch/`, and `state.json` for other commands.
 
     `postgres`, `kafka` and `elasticsearch` may each be stopped and started on their own meanwhile. Methods block.
+    `quick_start`: see `JvmServer`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, quick_start: bool = False) -> None:
         self.folder = folder.absolute()
         self.postgres = Cluster(self.folder / _POSTGRES_FOLDER, connections=_CONNECTIONS)
-        self.kafka = KafkaServer(self.folder / "kafka", say=lambda text: self._note(KAFKA, text))
+        self.kafka = KafkaServer(
+            self.folder / "kafka", quick_start=quick_start, say=lambda text: self._note(KAFKA, text)
+        )
         self.elasticsearch = ElasticsearchServer(
-            self.folder / "elasticsearch", say=lambda text: self._note(ELASTICSEARCH, text)
+            self.folder / "elasticsearch",
+            quick_start=quick_start,
+            say=lambda text: self._note(ELASTICSEARCH, text),
         )
         self._own = ServerFolder(self.folder, "the stack")
         self._lock = threading.Lock()

@@ -59,7 +59,8 @@ class House(Talking):
         environment: dict[str, str] | None = None,
     ) -> None:
         self.folder = folder
-        self.stack = LocalStack(folder / "servers")
+        # On two cores the compiler of Java's last tier would take a third of one for minutes.
+        self.stack = LocalStack(folder / "servers", quick_start=True)
         self.partitions = partitions
         self.environment = environment or {}
         self._secret = secrets.token_hex(32)

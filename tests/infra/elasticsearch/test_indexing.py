@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import Random
@@ -22,8 +22,9 @@ from horae.infra.eventstore import PostgresEventStore
 from horae.infra.stack import ElasticsearchServer
 from horae.projections import schema
 from horae.projections.search import positions
+from horae.projections.search.documents import Document
 from horae.projections.search.ports import KINDS, Query
-from horae.streams.indexing import Indexer, IndexerConfig
+from horae.streams.indexing import Engine, Indexer, IndexerConfig
 from tests.fixtures.postgres import Database
 from tests.infra.elasticsearch.world import Search, open_search
 from tests.projections.histories import world
@@ -117,6 +118,51 @@ async def test_records_become_documents(open_stage: StageMaker) -> None:
         assert stage.indexer.position == len(told.log)
         assert (stage.indexer.counts.events, stage.indexer.counts.let_go) == (len(told.log), 0)
         await stage.is_complete()
+
+
+class Held:
+    """The engine, which puts nothing until it is let."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.putting, self.let = asyncio.Event(), asyncio.Event()
+
+    async def prepare(self) -> bool:
+        """See `Engine`."""
+        return await self._engine.prepare()
+
+    async def put(self, documents: Sequence[Document]) -> None:
+        """See `Engine`."""
+        self.putting.set()
+        await self.let.wait()
+        await self._engine.put(documents)
+
+
+async def test_a_batch_waits_for_its_turn(open_stage: StageMaker) -> None:
+    """It goes on with the records then, and nothing that has come by Kafka is read from the store as well.
+
+    Let go, a batch would have to be read from the store, and those that come meanwhile, too, for as long as there is
+    load.
+    """
+    told = history()
+    async with open_stage(told) as stage:
+        held = Held(stage.reindex)
+        indexer = Indexer(IndexerConfig(), stage.store, stage.pool, held, lambda: 0.0)
+        assert await indexer.run_once()
+        await append(stage.store, told)
+        records = records_of(told.log)
+        half = len(records) // 2
+        first = asyncio.create_task(indexer.take_records(records[:half]))
+        await held.putting.wait()
+        reading = asyncio.create_task(indexer.run_once())
+        await asyncio.sleep(0)
+        second = asyncio.create_task(indexer.take_records(records[half:]))
+        await asyncio.sleep(0)
+        held.let.set()
+        await asyncio.gather(first, reading, second)
+        await indexer.take_records([mark_at(told.log, len(told.log))])
+        assert (indexer.position, indexer.counts.events) == (len(told.log), len(told.log))
+        assert (indexer.counts.let_go, indexer.counts.duplicates) == (0, 0)
 
 
 @pytest.mark.parametrize("seed", range(3))
