@@ -19,6 +19,8 @@ from horae.projections.away import DATABASE_AWAY
 log = structlog.get_logger(__name__)
 
 _PATIENCE_S = 3.0
+#: So long after the start what is not healthy yet is no news.
+_STARTING_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,10 @@ class Monitor:
 
     def _tell(self, found: Mapping[str, Health]) -> None:
         self.metrics.components({name: health.status for name, health in found.items()})
+        starting = time.monotonic() - self.started < _STARTING_S
         for name, health in found.items():
+            if starting and name not in self._known and health.status == "unhealthy":
+                continue
             before = self._known.get(name, "healthy")
             if health.status not in (before, "absent"):
                 tell = log.info if health.status == "healthy" else log.warning

@@ -163,7 +163,12 @@ def _occurrence_told(event: Recorded, body: o.OccurrenceEvent, zone: str | None)
             )
             lateness = late.total_seconds() * 1000
             return decision(
-                event, "claimed", text, owner=body.owner, late_ms=lateness, schedule_version=body.schedule_version
+                event,
+                "claimed",
+                text,
+                owner=body.owner,
+                claimed_late_ms=lateness,
+                schedule_version=body.schedule_version,
             )
         case o.AttemptStarted():
             text = f"Attempt {body.attempt} began at {local(at, zone)}, by worker {body.owner}."

@@ -14,25 +14,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 import asyncpg
 import structlog
 
-from horae.domain import schedule as s
 from horae.domain.envelope import Recorded
 from horae.domain.errors import Unavailable
-from horae.domain.occurrence import OccurrenceEvent
 from horae.projections.away import DATABASE_AWAY
 from horae.projections.due import ALL_SHARDS
-from horae.projections.fold import by_itself
 from horae.projections.search import positions, sources
 from horae.projections.search.documents import Document
 from horae.projections.search.positions import PositionMoved
 from horae.streams.arrivals import Arrival
 from horae.streams.messages import Mark, Record, Unreadable
+from horae.streams.touched import touched_by
 
 if TYPE_CHECKING:
     from horae.projections.schema import Connection
@@ -101,34 +99,6 @@ class IndexerCounts:
     failures: int = 0
     #: How often everything was filled anew from the read models.
     filled: int = 0
-
-
-@dataclass(slots=True)
-class Touched:
-    """What events touch."""
-
-    schedules: set[UUID] = field(default_factory=set)
-    occurrences: set[UUID] = field(default_factory=set)
-    #: Those whose occurrences' documents change with them.
-    changed: set[UUID] = field(default_factory=set)
-
-
-def touched_by(events: Sequence[Recorded]) -> Touched:
-    """The documents, besides their own, that these events change."""
-    found = Touched()
-    for event in events:
-        body = event.body
-        if isinstance(body, OccurrenceEvent):
-            found.schedules.add(body.schedule)
-            found.occurrences.add(event.stream)
-        elif body.name.startswith("schedule."):
-            found.schedules.add(event.stream)
-            if isinstance(body, s.ScheduleChanged):
-                found.changed.add(event.stream)
-            elif isinstance(body, s.ScheduleTriggered):
-                found.occurrences.add(body.occurrence)
-            found.occurrences.update(by_itself(body))
-    return found
 
 
 class Indexer:

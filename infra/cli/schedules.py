@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import typer
 
@@ -56,6 +57,12 @@ def explain(
     as_json: bool = AsJson,
 ) -> None:
     """Say why an occurrence went out when it did, or why it did not."""
+    try:
+        UUID(occurrence)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{occurrence!r} is no id. Give that of an occurrence or of a schedule, as `horae list` shows it."
+        ) from None
     with connect(url, api_key, data) as api:
         answer = _explain(api, occurrence)
     if as_json:

@@ -21,6 +21,8 @@ async def let_go(producer: Any, within_s: float) -> None:
     for batch in [*queued, *accumulator._pending_batches]:
         # What became of it, of its messages, and whether it was taken for sending; whoever waited has given up.
         unheard([batch.future, batch._drain_waiter, *(future for future, _ in batch._msg_futures)])
+    # A batch that was sent and is to be sent again is in the queue only, and would look in vain for itself among these.
+    accumulator._pending_batches.update(queued)
     accumulator.fail_all(ProducerClosed())
     if (sender := producer._sender.sender_task) is not None:
         sender.cancel()

@@ -200,6 +200,28 @@ async def test_the_whole_is_as_healthy_as_its_worst_part(database: Database) -> 
         assert changes == [("channel", "degraded"), ("channel", "unhealthy")]
 
 
+@pytest.mark.parametrize(
+    ("starting_s", "expected"), [(30.0, ["unhealthy", "healthy"]), (0.0, ["unhealthy", "healthy"] * 2)]
+)
+async def test_what_is_not_ready_while_the_service_starts_is_no_news(
+    database: Database, monkeypatch: pytest.MonkeyPatch, starting_s: float, expected: list[str]
+) -> None:
+    """It is told when it was well once and is not any more, or when the time for starting is over."""
+    monkeypatch.setattr("horae.api.health._STARTING_S", starting_s)
+    state = Health("unhealthy", error="starting")
+
+    async def part() -> Health:
+        return state
+
+    async with make_world(database, checks={"part": part}) as world:
+        with structlog.testing.capture_logs() as lines:
+            for now in ("unhealthy", "healthy", "unhealthy", "healthy"):
+                state = Health(now)
+                await world.client.get("/readyz")
+    told = [line["now"] for line in lines if line["event"] == "health_changed"]
+    assert told == expected
+
+
 @pytest.mark.covers("OBS-22", "SEC-05")
 async def test_a_requests_line_says_whose_and_where_and_nothing_of_a_person(
     database: Database, monkeypatch: pytest.MonkeyPatch

@@ -53,6 +53,13 @@ def test_each_command_is_in_the_module_that_it_is_looked_for(horae: Horae) -> No
             assert horae(command, "--help")[0] == 0, command
 
 
+def test_explain_says_what_an_id_is_before_it_asks_anybody(horae: Horae) -> None:
+    """The error names the value, and where ids are found."""
+    code, _, err = horae("explain", "nonsense")
+    said = " ".join(err.replace("│", " ").split())
+    assert (code, "'nonsense' is no id" in said, "`horae list`" in said) == (2, True, True), err
+
+
 def test_config_shows_values_and_origins_with_secrets_masked(
     horae: Horae,
     monkeypatch: pytest.MonkeyPatch,

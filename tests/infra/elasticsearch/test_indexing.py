@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import Random
@@ -22,11 +22,10 @@ from horae.infra.eventstore import PostgresEventStore
 from horae.infra.stack import ElasticsearchServer
 from horae.projections import schema
 from horae.projections.search import positions
-from horae.projections.search.documents import Document
 from horae.projections.search.ports import KINDS, Query
-from horae.streams.indexing import Engine, Indexer, IndexerConfig
+from horae.streams.indexing import Indexer, IndexerConfig
 from tests.fixtures.postgres import Database
-from tests.infra.elasticsearch.world import Search, open_search
+from tests.infra.elasticsearch.world import Held, Search, open_search
 from tests.projections.histories import world
 from tests.projections.told import DAILY, NOW, Told, at
 from tests.streams.records import mark_at, records_of
@@ -118,24 +117,6 @@ async def test_records_become_documents(open_stage: StageMaker) -> None:
         assert stage.indexer.position == len(told.log)
         assert (stage.indexer.counts.events, stage.indexer.counts.let_go) == (len(told.log), 0)
         await stage.is_complete()
-
-
-class Held:
-    """The engine, which puts nothing until it is let."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.putting, self.let = asyncio.Event(), asyncio.Event()
-
-    async def prepare(self) -> bool:
-        """See `Engine`."""
-        return await self._engine.prepare()
-
-    async def put(self, documents: Sequence[Document]) -> None:
-        """See `Engine`."""
-        self.putting.set()
-        await self.let.wait()
-        await self._engine.put(documents)
 
 
 async def test_a_batch_waits_for_its_turn(open_stage: StageMaker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from horae.projections.projector import Projector
 from horae.projections.search.documents import Document
 from horae.projections.search.ports import KINDS
 from horae.projections.search.sources import documents_after
+from horae.streams.indexing import Engine
 
 if TYPE_CHECKING:
     from horae.projections.schema import Connection
@@ -70,3 +72,21 @@ async def all_documents(conn: Connection) -> list[Document]:
         assert following is None
         found += documents
     return found
+
+
+class Held:
+    """The engine, which puts nothing until it is let."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.putting, self.let = asyncio.Event(), asyncio.Event()
+
+    async def prepare(self) -> bool:
+        """See `Engine`."""
+        return await self._engine.prepare()
+
+    async def put(self, documents: Sequence[Document]) -> None:
+        """See `Engine`."""
+        self.putting.set()
+        await self.let.wait()
+        await self._engine.put(documents)
