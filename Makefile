@@ -3,8 +3,7 @@
 PYTHON  ?= python3
 PORT    ?= 8080
 DATA    ?=
-WORKERS ?= 2
-ARGS    ?=
+.PHONY: help setup run demo test test-stack test-deploy soak lint format lock bench bench-scale bench-stack bench-model ledger clean moved
 
 VENV  := .venv
 BIN   := $(VENV)/bin
@@ -18,7 +17,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run demo test test-stack soak lint format lock bench bench-scale bench-stack bench-model ledger clean moved
+.PHONY: help setup run demo test test-stack test-deploy soak lint format lock bench bench-scale bench-stack bench-model ledger clean moved
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,15 +57,20 @@ $(BIN)/horae stack check >/dev/null || { \
 endef
 
 # First what needs the machine for itself: the load that it carries while parts of it are killed is what it is about.
-# Then the others, by file, so that the tests of one share their services. (loadgroup of pytest-xdist 3.8 does not group under pytest 9.)
-test: lint ## lint, then every test except the long runs and what needs Java, Maven or Go
-	@$(BIN)/pytest -m "not soak" tests/e2e/crash
-	@exec $(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not soak and not fetched" --ignore=tests/e2e/crash
-
-# Apart from `make test`, which two cores must get through in 25 minutes: these alone take a quarter of an hour there.
-test-stack: setup ## the tests that need Java, Maven or Go: Kafka, Elasticsearch, the chart, the stack from end to end
+# Then the others, by file, so that the tests of one share their services; three at a time, as those on the stack wait a
+# third of theirs. (loadgroup of pytest-xdist 3.8 does not group under pytest 9.)
+test: lint ## lint, then every test except the long runs, what Go builds, and the longest once more on the stack
 	@$(STACK_CHECK)
-	@exec $(BIN)/pytest -n $(WORKERS) --dist loadfile -m "fetched and not soak"
+	@$(BIN)/pytest -m "not soak" tests/e2e/crash
+	@exec $(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not soak and not built and not (stack and longer)" --ignore=tests/e2e/crash
+
+test-stack: setup ## everything that needs Java and Maven: Kafka, Elasticsearch, the stack from end to end
+	@$(STACK_CHECK)
+	@exec $(BIN)/pytest -n $(WORKERS) --dist loadfile -m "stack and not soak"
+
+# Apart from `make test`: Go builds promtool, helm and our checker once, which takes more than ten minutes on two cores.
+test-deploy: setup ## the chart, the compose file and the alerts, tried by their own tools (needs Go)
+	@exec $(BIN)/pytest -m "built and not soak"
 
 soak: setup ## the long runs: crash after crash, mutants, histories; then an hour of even load
 	@$(BIN)/pytest -m soak

@@ -20,7 +20,7 @@ MakeService = Callable[..., Service]
 
 
 #: The first test of a process that asks for it pays for the start of the servers.
-_IN_STACK = (pytest.mark.stack, pytest.mark.fetched, pytest.mark.timeout(600))
+_IN_STACK = (pytest.mark.stack, pytest.mark.timeout(600))
 
 
 @pytest.fixture(scope="module", params=[EMBEDDED, pytest.param(STACK, marks=_IN_STACK)])

@@ -12,6 +12,8 @@ import pytest
 from examples import demo
 from tests.e2e.profiles import Profile
 
+pytestmark = pytest.mark.longer
+
 
 @pytest.mark.e2e
 @pytest.mark.timeout(600)

@@ -18,7 +18,7 @@ from tests.e2e.live import Live, answered, running
 from tests.e2e.profiles import EMBEDDED, Profile
 from tests.e2e.stack.truth import horae
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.longer, pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 PEOPLE = int(os.environ.get("LEARN_PEOPLE", "1000"))
 MONDAY = datetime(2027, 1, 4, tzinfo=UTC)

@@ -14,7 +14,7 @@ from tests.e2e.conftest import MakeService
 from tests.e2e.harness import Service, ended
 from tests.e2e.live import of
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e-lives")]
+pytestmark = [pytest.mark.longer, pytest.mark.e2e, pytest.mark.xdist_group("e2e-lives")]
 
 
 async def test_a_restart_resumes(make_service: MakeService) -> None:

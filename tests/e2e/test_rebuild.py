@@ -13,7 +13,7 @@ from tests.e2e.receiver import Receiver
 from tests.e2e.stack.truth import horae
 from tests.e2e.traffic import Traffic
 
-pytestmark = [pytest.mark.e2e]
+pytestmark = [pytest.mark.longer, pytest.mark.e2e]
 
 #: Each kind of rebuild, under traffic.
 ROUNDS = 2

@@ -21,6 +21,7 @@ from tests.e2e.profiles import Profile
 from tests.e2e.receiver import Received, Receiver
 
 pytestmark = [
+    pytest.mark.longer,
     pytest.mark.e2e,
     pytest.mark.xdist_group("e2e-years"),
     pytest.mark.asyncio(loop_scope="module"),

@@ -22,7 +22,7 @@ from tests.e2e.harness import Service
 from tests.e2e.talking import PATIENCE_S
 from tests.fixtures.zone_releases import ZoneReleases
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.longer, pytest.mark.e2e, pytest.mark.timeout(600)]
 
 BEGIN = "2026-08-01T00:00:00Z"
 VANCOUVER, EDMONTON, CASABLANCA = "America/Vancouver", "America/Edmonton", "Africa/Casablanca"

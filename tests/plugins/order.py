@@ -21,27 +21,34 @@ def share_of(nodeid: str) -> str:
     return f"{file}[stack]" if "stack" in parameters else file
 
 
-def depth(nodeid: str) -> int:
-    """How long it may take: 0, or more the deeper its file lies among the end-to-end tests."""
-    file = nodeid.partition("::")[0]
-    return file.count("/") if file.startswith(_LONG) else 0
+def length(item: pytest.Item) -> tuple[int, bool]:
+    """How long its file may take: more the deeper it lies among the end-to-end tests, and with servers to start."""
+    file = item.nodeid.partition("::")[0]
+    return file.count("/") if file.startswith(_LONG) else 0, item.get_closest_marker("stack") is not None
 
 
-#: What is fetched or built before the first test that uses it can run: servers in Java, programs in Go.
-_FETCHED = {"kafka", "elasticsearch", "stack_folder", "helm", "deploy_checker", "promtool"}
+#: Servers in Java, and programs that Go builds.
+_SERVERS = {"kafka", "elasticsearch", "stack_folder"}
+#: The first test of a process that asks for the servers pays for their start, and three processes share two cores.
+_STACK_TIMEOUT_S = 300
+_BUILT = {"helm", "deploy_checker", "promtool"}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The end-to-end tests first, of these the long runs in their subfolders; otherwise as it was.
+    """The end-to-end tests first, of these the long runs in their subfolders and the stack; otherwise as it was.
 
-    What needs a fetched program, or the stack, is marked `fetched`: `make test-stack` runs just that.
+    What needs the stack's servers is marked `stack`, what needs a program that Go builds `built`.
     """
     for item in items:
-        fetching = item.nodeid.startswith("tests/infra/stack/")
-        if fetching or item.get_closest_marker("stack") or _FETCHED & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.fetched)
-    items.sort(key=lambda item: -depth(item.nodeid))
+        uses = set(getattr(item, "fixturenames", ()))
+        if _SERVERS & uses or item.nodeid.startswith(("tests/infra/stack/", "tests/e2e/stack/")):
+            item.add_marker(pytest.mark.stack)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(_STACK_TIMEOUT_S))
+        if _BUILT & uses:
+            item.add_marker(pytest.mark.built)
+    items.sort(key=length, reverse=True)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -36,7 +36,6 @@ def test_a_recorded_sample_of_javas_answers_is_ours(record_property: Callable[[s
 
 
 @pytest.mark.soak
-@pytest.mark.fetched
 @pytest.mark.timeout(3600)
 @pytest.mark.covers("TZ-29", "TZ-02", "TZ-01")
 def test_java_agrees_in_every_zone_on_every_change(record_property: Callable[[str, object], None]) -> None:

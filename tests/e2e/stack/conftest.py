@@ -14,15 +14,6 @@ from tests.fixtures.stack import require_tools
 
 MakeHouse = Callable[..., House]
 
-_HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of these are for `make test-stack`."""
-    for item in items:
-        if item.path.is_relative_to(_HERE):
-            item.add_marker(pytest.mark.fetched)
-
 
 @pytest.fixture
 async def make_house() -> AsyncIterator[MakeHouse]:

@@ -157,6 +157,8 @@ async def test_a_broker_that_is_silent_leaves_it_unknown_and_nothing_comes_out_l
     channel = KafkaChannel(kafka.bootstrap, TOPICS, prefix=topic_prefix, stale_s=0.2)
     await channel.release(release_to(ADDRESS, 1))
     os.killpg(kafka.pid, signal.SIGSTOP)
+    # Until then it may go on for a moment.
+    await asyncio.to_thread(os.waitid, os.P_PID, kafka.pid, os.WSTOPPED | os.WNOWAIT)
     try:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1):
