@@ -93,7 +93,6 @@ class CommandConsumer:
             await consumer.start()
             consumer.subscribe([self._topic], listener=hold)
             while True:
-                hold.leaving = hold.lost = False
                 found = await consumer.getmany(timeout_ms=_IDLE_MS, max_records=settings.kafka_batch_size)
                 await self._take(consumer, hold, [record for records in found.values() for record in records])
         finally:
@@ -103,14 +102,15 @@ class CommandConsumer:
 
     async def _take(self, consumer: Any, hold: _Hold, records: Iterable[Any]) -> None:
         """Stretch by stretch; the rest is dropped when partitions are taken away, to be read again by their owner."""
+        assignment = hold.assignment
         for run in runs(_received(record) for record in records):
             async with hold.busy:
-                if hold.leaving:
+                if hold.leaving or hold.assignment != assignment:
                     return
                 counts = await self._commanding.take(run)
                 for result, number in counts.items():
                     self._on_taken(result, number)
-                if hold.lost:
+                if hold.lost or hold.assignment != assignment:
                     return
                 ends: dict[TopicPartition, int] = {}
                 for message in run:
@@ -123,7 +123,11 @@ class CommandConsumer:
 
 
 class _Hold(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Holds a rebalance up until the stretch under way is committed, within a bound."""
+    """Holds a rebalance up until the stretch under way is committed, within a bound.
+
+    What was read before the newest assignment is dropped: with it reading began again at what was committed. What was
+    read since is kept, although the call that read it began before: nobody would read it again.
+    """
 
     def __init__(self) -> None:
         self.busy = asyncio.Lock()
@@ -131,6 +135,8 @@ class _Hold(ConsumerRebalanceListener):  # type: ignore[misc]
         self.leaving = False
         #: They were, before the stretch under way was done: it is not ours to commit any more.
         self.lost = False
+        #: How many assignments there were.
+        self.assignment = 0
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
         """Wait for the stretch under way."""
@@ -143,8 +149,10 @@ class _Hold(ConsumerRebalanceListener):  # type: ignore[misc]
         except TimeoutError:
             self.lost = True
 
-    async def on_partitions_assigned(self, assigned: Any) -> None:
-        """Nothing to do: reading begins at what was committed."""
+    async def on_partitions_assigned(self, _assigned: Any) -> None:
+        """Reading begins at what was committed."""
+        self.assignment += 1
+        self.leaving = self.lost = False
 
 
 def in_process(app: ASGIApp) -> Door:

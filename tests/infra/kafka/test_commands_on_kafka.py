@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from horae.infra.kafka.commanding import CommandConsumer, in_process, serve
 from horae.infra.kafka.publisher import KafkaPublisher
@@ -139,6 +141,37 @@ async def test_a_broker_that_restarts_loses_no_command(
     assert len({reply["done"]["schedule"] for reply in found}) == 30
     listed = await world.get("/v1/schedules", limit=100)
     assert len(listed["items"]) == 30
+
+
+async def test_what_is_read_right_after_a_change_of_readers_is_carried_out(
+    settings: Settings, topics: Topics, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call that reads it had begun before the change, when what was read until then is to be dropped."""
+    monkeypatch.setattr("horae.infra.kafka.commanding._IDLE_MS", 120_000)  # no call ends by itself in between
+    async with running(serve(world.app, settings)):
+        await until_members(settings, 1)
+        async with running(serve(world.app, settings)):
+            await until_members(settings, 2)
+            for number in range(20):
+                await send(settings, topics, world.key, create(number), by=f"user-{number}")
+            found = await replies(settings, topics, lambda some: len({reply["id"] for reply in some}) == 20)
+    assert {reply["status"] for reply in found} == {201}
+
+
+async def until_members(settings: Settings, count: int) -> None:
+    """The group of readers has as many, and each its partitions."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_brokers)
+    await admin.start()
+    try:
+        async with asyncio.timeout(60):
+            while True:
+                with suppress(KafkaError):  # the first group of a broker has no coordinator at first
+                    [answer] = await admin.describe_consumer_groups([f"{settings.kafka_consumer_group}-commands"])
+                    [(_, _, state, _, _, members, *_)] = answer.groups
+                    if (state, len(members)) == ("Stable", count):
+                        return
+    finally:
+        await admin.close()
 
 
 async def test_readers_share_the_partitions_and_a_change_of_readers_doubles_nothing(
