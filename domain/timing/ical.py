@@ -17,6 +17,7 @@ from horae.domain.timing.interval import ELAPSED_UNITS
 from horae.domain.timing.ruleset import Given, RuleSet
 from horae.domain.timing.series import Found, Series, follows_clock, series_of, start_of
 from horae.domain.timing.values import Every, Slot
+from horae.domain.timing.zones import segment_at, to_utc
 
 _CODES = ("SU", "MO", "TU", "WE", "TH", "FR", "SA")
 _ALL_DAYS, _ALL_MONTHS, _ALL_WEEKDAYS = frozenset(range(1, 32)), frozenset(range(1, 13)), frozenset(range(7))
@@ -52,10 +53,17 @@ def held(every: Every, zone: str, skipped: Iterable[Slot] = ()) -> Held | None:
         found = _of_set(every, lines, series, zone)
     else:
         found = _of_rule(every, series, zone)
-    if found is None or any(slot.fold for slot in skipped):
+    if found is None or any(slot.fold or _after_gap(slot.local, zone) for slot in skipped):
         return None
     excluded = tuple(sorted({*found.excluded, *(slot.local for slot in skipped)}))
     return Held(found.zone, found.start, found.rule, found.dates, excluded)
+
+
+def _after_gap(local: datetime, zone: str) -> bool:
+    """Whether a gap shifts times to this one: a reader that leaves it out may still send one of those here."""
+    at = to_utc(local, 0, zone)
+    stretch = segment_at(at, zone)
+    return at - stretch.start < stretch.offset - stretch.before
 
 
 def _kept_by_calendar(every: Every) -> bool:
@@ -215,8 +223,6 @@ def _locals(given: Iterable[Given], start: datetime, zone: str) -> list[datetime
 
 
 def _until(until: object, zone: str) -> str:
-    from horae.domain.timing.zones import to_utc
-
     if isinstance(until, datetime):
         instant = until.astimezone(UTC).replace(tzinfo=None) if until.tzinfo else to_utc(until, 1, zone)
     else:

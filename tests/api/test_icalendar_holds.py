@@ -112,6 +112,15 @@ def test_other_programs_lay_a_feed_out_to_our_instants(case: Case, skip: set[int
         assert laid_out(file, ctx.now + timedelta(seconds=1), expected[-1]) == expected
 
 
+def test_a_slot_that_is_left_out_takes_along_what_a_gap_shifts_onto_it() -> None:
+    """00:00 in Beirut falls out on that day, and what it shifts to is the slot of 01:00, which was skipped."""
+    ctx = t.Context(datetime(2026, 3, 28, 21, 59, tzinfo=UTC), UUID(int=1))
+    every = t.Every(cron="0,15,30,45 0,1,2,3 * * *", zone="Asia/Beirut")
+    file, expected, ctx = compared((every, ctx), {0})
+    assert expected[0] == datetime(2026, 3, 28, 22, 15, tzinfo=UTC)
+    assert laid_out(file, ctx.now + timedelta(seconds=1), expected[-1]) == expected
+
+
 def _zone_file(zone: str) -> str:
     timing, ctx = t.At(local=(NOW + timedelta(days=9)).replace(tzinfo=None), zone=zone), t.Context(NOW, UUID(int=1))
     return file_of(row(t.normalise(timing, ctx), ctx), now=NOW)
