@@ -3,7 +3,8 @@
 PYTHON  ?= python3
 PORT    ?= 8080
 DATA    ?=
-.PHONY: help setup run demo test test-stack test-deploy soak lint format lock bench bench-scale bench-stack bench-model ledger clean moved
+WORKERS ?= 3
+ARGS    ?=
 
 VENV  := .venv
 BIN   := $(VENV)/bin
