@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from horae.domain import timing as t
-from horae.domain.timing.series import series_of
+from horae.domain.timing.calendared import series_on
+from horae.domain.timing.opendays import BUILT_IN
 
 _NOW = datetime(2026, 11, 23, tzinfo=UTC)
 _CONTEXT = t.Context(_NOW, UUID(int=17))
@@ -40,6 +41,14 @@ KINDS: list[tuple[str, dict[str, object], float]] = [
     ("rrule, week 53", {"rrule": "FREQ=YEARLY;BYWEEKNO=53;BYDAY=SU"}, 1000),
     ("rrule, a leap day on a Monday", {"rrule": "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29;BYDAY=MO"}, 1000),
     ("rrule, every 45 seconds", {"rrule": "FREQ=SECONDLY;INTERVAL=45"}, 1000),
+    ("cron, the 16,800th of 20,000", {"cron": "0 9 * * *", "starts_at": "1980-11-23", "count": 20_000}, 1000),
+    ("a business day of every month", {"business_day": {"nth": -1, "at": "09:00"}}, 1000),
+    (
+        "cron, daily but weekends and holidays",
+        {"cron": "0 9 * * *", "calendar": {"skip_weekends": True, "skip_holidays": True, "move": "drop"}},
+        1000,
+    ),
+    ("cron, within business hours", {"cron": "0 */6 * * *", "calendar": {"business_hours_only": True}}, 1000),
     ("set of two rules and a date", {"rrule": "RRULE:FREQ=WEEKLY\nRRULE:FREQ=MONTHLY\nEXDATE:20261224"}, 1000),
 ]
 
@@ -66,8 +75,8 @@ def slot_us(timing: t.Every, steps: int = 300) -> float:
     def run() -> int:
         at, last = _NOW.replace(tzinfo=None), datetime(2031, 11, 23)  # noqa: DTZ001 - naive UTC
         for _ in range(steps):
-            found = series_of(timing, _ZONE).later(at)
-            at = found.due if found is not None and found.due < last else _NOW.replace(tzinfo=None)
+            numbered = series_on(timing, _ZONE, BUILT_IN).numbered(at)
+            at = numbered[0].due if numbered is not None and numbered[0].due < last else _NOW.replace(tzinfo=None)
         return steps
 
     return _microseconds(run)

@@ -1,7 +1,8 @@
-"""`python -m benchmarks.hard_cases`: the table of docs/time.md, each peer really run. `--write` puts it there.
+"""`make hard-cases`: puts the cases to java.time and to the peers, really run, and writes the table of docs/time.md.
 
-Needs Java 17 and Maven for Quartz, and pip for APScheduler; both are fetched into a folder that is thrown away. What a
-peer writes otherwise (seconds last, weekdays from 1) is rewritten for it first.
+Needs Java 17 and Maven for java.time and Quartz, and uv or pip for the Python peers. These are in no list of what Horae
+needs: `requirements.txt` (with hashes) and `pom.xml` beside this name them, and they are fetched into a folder that is
+thrown away. With `--recorded` none of them is asked: the table is made of what they said last.
 """
 
 from __future__ import annotations
@@ -10,79 +11,75 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
-from uuid import UUID
+from typing import Any
 
-from horae.domain import errors
-from horae.domain import timing as t
+from benchmarks.hard_cases import table
+from benchmarks.hard_cases.cases import COUNT, Case, read
 
 HERE = Path(__file__).parent
-DOCS = HERE.parents[1] / "docs" / "time.md"
-BEGIN, END = "<!-- hard cases: begin -->", "<!-- hard cases: end -->"
-COUNT = 3
-QUARTZ, APSCHEDULER = "2.5.0", "3.11.3"
-_POM = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
-<groupId>hard</groupId><artifactId>cases</artifactId><version>1</version><dependencies><dependency>
-<groupId>org.quartz-scheduler</groupId><artifactId>quartz</artifactId><version>{}</version>
-</dependency></dependencies></project>"""
-
-Answer = list[int] | str
+#: Fetching, and running each of them.
+TIMEOUT_S = 600
 
 
-class Case(NamedTuple):
-    """One line of cases.txt; `after` in epoch seconds."""
-
-    title: str
-    expression: str
-    zone: str
-    after: int
+def _run(command: list[str], asked: str = "", **more: Any) -> str:
+    done = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=TIMEOUT_S, **more)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+    return str(done.stdout)
 
 
-def read() -> list[Case]:
-    """The cases."""
-    lines = [line for line in (HERE / "cases.txt").read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-    rows = [[cell.strip() for cell in line.split(" | ")] for line in lines]
-    return [Case(a, b, c, round(datetime.fromisoformat(d).replace(tzinfo=UTC).timestamp())) for a, b, c, d in rows]
+def _java(program: str, asked: str, path: str = "") -> list[str]:
+    classpath = ["-cp", path] if path else []
+    return _run(["java", "-XX:+UseSerialGC", "-Xmx256m", *classpath, str(HERE / program)], asked).splitlines()
 
 
-def horae(case: Case) -> Answer:
-    """Our slots, by the default policies."""
-    at = datetime.fromtimestamp(case.after, UTC)
-    try:
-        shown = t.preview(t.Every(cron=case.expression, zone=case.zone), COUNT, t.Context(at, UUID(int=17)))
-    except errors.Invalid:
-        return "refused"
-    return [round(slot.due_at.timestamp()) for slot in shown.slots]
+def java_time(cases: list[Case]) -> tuple[str, list[list[list[list[int]]]]]:
+    """The release, and what java.time makes of each case's local times, reading by reading."""
+    asked = [f"{case.zone}|{','.join(times)}" for case in cases for times in case.readings() if times]
+    release, *told = _java("LocalTimes.java", "\n".join(asked) + "\n")
+    lines = iter(told)
+    return release, [
+        [[[int(n) for n in at.split(",")] for at in next(lines).split()] if times else [] for times in case.readings()]
+        for case in cases
+    ]
 
 
-def python_peer(name: str, cases: list[Case], path: str = "") -> list[Answer]:
-    """Answers of a peer in a process of its own."""
-    asked = json.dumps([(c.expression, c.zone, c.after, COUNT) for c in cases])
-    command = [sys.executable, str(HERE / "peers.py"), name]
-    environment = {**os.environ, "PYTHONPATH": path, "PYTHONTZPATH": ""}
-    done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True, env=environment)
-    answers: list[Answer] = json.loads(done.stdout)
+def python_peers(cases: list[Case], folder: Path) -> dict[str, list[table.Answer]]:
+    """Answers of the three Python peers, each in a process of its own, on the zone data of the package `tzdata`."""
+    locked = ["--quiet", "--require-hashes", "-r", str(HERE / "requirements.txt"), "--target", str(folder)]
+    if shutil.which("uv"):
+        _run(["uv", "pip", "install", "--python", sys.executable, *locked])
+    else:
+        _run([sys.executable, "-m", "pip", "install", "--disable-pip-version-check", *locked])
+    return {name: peer(name, cases, folder) for name in ("croniter", "apscheduler", "cronsim")}
+
+
+def peer(name: str, cases: list[Case], folder: Path | None = None) -> list[table.Answer]:
+    """Answers of one of them; `folder`: where it was installed, None: beside Horae."""
+    asked = json.dumps([(c.written.get(name, c.cron), c.zone, c.after, COUNT) for c in cases])
+    environment = {**os.environ, "PYTHONPATH": str(folder or ""), "PYTHONTZPATH": ""}
+    answers: list[table.Answer] = json.loads(
+        _run([sys.executable, str(HERE / "peers.py"), name], asked, env=environment)
+    )
     return answers
 
 
-def quartz(cases: list[Case], folder: Path) -> list[Answer]:
+def quartz(cases: list[Case], folder: Path) -> list[table.Answer]:
     """Answers of Quartz, on the JDK's zone data."""
-    (folder / "pom.xml").write_text(_POM.format(QUARTZ), encoding="utf-8")
-    fetch = ["mvn", "-q", "dependency:copy-dependencies", "-DoutputDirectory=libs"]
-    subprocess.run(fetch, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    lines = "\n".join(f"{_quartz_text(c.expression)}|{c.zone}|{c.after}|{COUNT}" for c in cases)
-    command = ["java", "-cp", f"{folder}/libs/*", str(HERE / "Quartz.java")]
-    done = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
-    told = done.stdout.splitlines()
+    shutil.copy(HERE / "pom.xml", folder / "pom.xml")
+    _run(["mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=libs"], cwd=folder)
+    texts = [case.written.get("quartz") or quartz_text(case.cron) for case in cases]
+    asked = "\n".join(f"{text}|{case.zone}|{case.after}|{COUNT}" for text, case in zip(texts, cases, strict=True))
+    told = _java("Quartz.java", asked + "\n", f"{folder}/libs/*")
     return ["refused" if line == "refused" else [int(word) for word in line.split()] for line in told]
 
 
-def _quartz_text(expression: str) -> str:
+def quartz_text(expression: str) -> str:
     """Six fields, one day field `?`, Sunday as 1; both day fields restricted it cannot say, and refuses."""
     fields = expression.split()
     second, minute, hour, day, month, weekday = fields if len(fields) == 6 else ["0", *fields]
@@ -94,65 +91,38 @@ def _quartz_text(expression: str) -> str:
     return f"{second} {minute} {hour} {day} {month} {weekday}"
 
 
-def _cell(ours: Answer, theirs: Answer) -> str:
-    if theirs == ours or (ours == "refused" and theirs == []):
-        return "same" if theirs != "refused" else "refused, too"
-    if isinstance(theirs, str):
-        return theirs
-    if not theirs:
-        return "nothing"
-    if isinstance(ours, str):
-        return _times(theirs[:1])
-    i = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
-    return _times(theirs[i : i + 1]) if i < len(theirs) else "ends sooner"
+def versions() -> dict[str, str]:
+    """By peer, as the files beside this pin them."""
+    pinned = dict(re.findall(r"^(\w+)==([\d.]+)", (HERE / "requirements.in").read_text("utf-8"), re.MULTILINE))
+    found = re.search(r"<artifactId>quartz</artifactId>\s*<version>([\d.]+)<", (HERE / "pom.xml").read_text("utf-8"))
+    assert found is not None, "pom.xml names Quartz"
+    return pinned | {"quartz": found[1]}
 
 
-def _times(instants: list[int]) -> str:
-    return ", ".join(f"{datetime.fromtimestamp(i, UTC):%y-%m-%d %H:%M}{_seconds(i)}Z" for i in instants)
-
-
-def _seconds(instant: int) -> str:
-    return f":{instant % 60:02}" if instant % 60 else ""
-
-
-def table(cases: list[Case], answers: dict[str, list[Answer]]) -> str:
-    """Markdown: our instants, and of a peer whether they are the same, else the first that is not."""
-    head = ["what is hard", "cron", "zone", "Horae", *answers]
-    rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    same = dict.fromkeys(answers, 0)
-    for i, case in enumerate(cases):
-        ours = horae(case)
-        shown = ours if isinstance(ours, str) else _times(ours)
-        cells = {name: _cell(ours, found[i]) for name, found in answers.items()}
-        for name, cell in cells.items():
-            same[name] += cell in {"same", "refused, too"}
-        rows.append("| " + " | ".join([case.title, f"`{case.expression}`", case.zone, shown, *cells.values()]) + " |")
-    counted = " | ".join(f"**{n} of {len(cases)}**" for n in same.values())
-    return "\n".join([*rows, f"| the same as Horae | | | | {counted} |"])
+def ask() -> None:
+    """Run them all, and keep what they say in `answers.json`."""
+    cases = read()
+    release, resolved = java_time(cases)
+    with tempfile.TemporaryDirectory(prefix="horae-hard-cases-") as name:
+        folder = Path(name)
+        answers = python_peers(cases, folder / "python") | {"quartz": quartz(cases, folder)}
+    told = {name: json.dumps(value) for name, value in (("java", release), ("versions", versions()))}
+    told["resolved"] = "[\n  " + ",\n  ".join(json.dumps(case) for case in resolved) + "\n]"
+    told["answers"] = (
+        "{\n  " + ",\n  ".join(f"{json.dumps(who)}: {json.dumps(answers[who])}" for who in table.PEERS) + "\n}"
+    )
+    lines = [f"{json.dumps(name)}: {text}" for name, text in told.items()]
+    table.RECORDED.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 def main() -> None:
-    """Run the peers and print the table."""
+    """Ask, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="put the table into docs/time.md")
-    write = parser.parse_args().write
-    cases = read()
-    with tempfile.TemporaryDirectory(prefix="horae-hard-cases-") as name:
-        folder = Path(name)
-        pip = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder / "python")]
-        subprocess.run([*pip, f"apscheduler=={APSCHEDULER}"], check=True)
-        answers = {
-            "croniter 5.0.1": python_peer("croniter", cases),
-            f"APScheduler {APSCHEDULER}": python_peer("apscheduler", cases, str(folder / "python")),
-            "cronsim 2.8": python_peer("cronsim", cases),
-            f"Quartz {QUARTZ}": quartz(cases, folder),
-        }
-    text = table(cases, answers)
-    print(text)
-    if write:
-        docs = DOCS.read_text(encoding="utf-8")
-        before, after = docs.split(BEGIN)[0], docs.split(END)[1]
-        DOCS.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+    parser.add_argument("--recorded", action="store_true", help="ask no peer: take what they said when last run")
+    if not parser.parse_args().recorded:
+        ask()
+    table.write()
+    print(table.table())
 
 
 if __name__ == "__main__":

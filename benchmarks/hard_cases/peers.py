@@ -1,4 +1,7 @@
-"""Runs one Python peer over the cases on stdin (a JSON list); prints a JSON list of answers. Its own process each."""
+"""Runs one Python peer over the cases on stdin (a JSON list); prints a JSON list of answers. Its own process each.
+
+Each has its best configuration: what its documentation offers for a case stands in `written` of cases.yaml.
+"""
 
 from __future__ import annotations
 
@@ -6,50 +9,61 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-Peer = Callable[[str, datetime], Iterator[datetime]]
+Peer = Callable[[Any, datetime], Iterator[datetime]]
+#: Longer than any of them needs for an answer: who takes more is taken to stall.
+ALARM_S = 20
 
 
-def croniter(expression: str, start: datetime) -> Iterator[datetime]:
+def croniter(written: str | dict[str, Any], start: datetime) -> Iterator[datetime]:
+    """`written`: the expression, or that with options by name."""
     from croniter import croniter as Croniter  # noqa: N812
 
-    fields = expression.split()
-    text = " ".join([*fields[1:], fields[0]]) if len(fields) == 6 else expression  # it has the seconds last
-    steps = Croniter(text, start)
+    options: dict[str, Any] = {"expression": written} if isinstance(written, str) else dict(written)
+    expression = options.pop("expression")
+    steps: Any = Croniter(expression, start, second_at_beginning=True, **options)
     while True:
         yield steps.get_next(datetime)
 
 
-def cronsim(expression: str, start: datetime) -> Iterator[datetime]:
+def cronsim(written: str, start: datetime) -> Iterator[datetime]:
+    """`written`: the expression."""
     from cronsim import CronSim
 
-    yield from CronSim(expression, start)
+    yield from CronSim(written, start)
 
 
-def apscheduler(expression: str, start: datetime) -> Iterator[datetime]:
+def apscheduler(written: str | dict[str, Any] | list[dict[str, Any]], start: datetime) -> Iterator[datetime]:
+    """`written`: an expression of crontab, fields by name, or several of these of which any will do."""
+    from apscheduler.triggers.combining import OrTrigger  # type: ignore[import-not-found,unused-ignore]
     from apscheduler.triggers.cron import CronTrigger  # type: ignore[import-not-found,unused-ignore]
 
-    fields = expression.split()
-    if len(fields) == 6:
+    trigger: Any
+    if isinstance(written, list):
+        trigger = OrTrigger([CronTrigger(**fields, timezone=start.tzinfo) for fields in written])
+    elif isinstance(written, dict):
+        trigger = CronTrigger(**written, timezone=start.tzinfo)
+    elif len(fields := written.split()) == 6:
         names = ("second", "minute", "hour", "day", "month", "day_of_week")
-        trigger: Any = CronTrigger(**dict(zip(names, fields, strict=True)), timezone=start.tzinfo)
+        trigger = CronTrigger(**dict(zip(names, fields, strict=True)), timezone=start.tzinfo)
     else:
-        trigger = CronTrigger.from_crontab(expression, timezone=start.tzinfo)
+        trigger = CronTrigger.from_crontab(written, timezone=start.tzinfo)
     before: datetime | None = None
-    now = start
+    now = start + timedelta(microseconds=1)  # it counts an instant that is asked about in
     while (found := trigger.get_next_fire_time(before, now)) is not None:
-        yield found
+        if before is None or found.timestamp() > before.timestamp():  # two runs that are due at once it makes one
+            yield found
         before = now = found
 
 
-def _answer(peer: Peer, expression: str, zone: str, after: int, count: int) -> list[int] | str:
-    signal.alarm(5)
+def _answer(peer: Peer, written: Any, zone: str, after: int, count: int) -> list[int] | str:
+    signal.alarm(ALARM_S)
     try:
         found: list[int] = []
-        for at in peer(expression, datetime.fromtimestamp(after, UTC).astimezone(ZoneInfo(zone))):
+        for at in peer(written, datetime.fromtimestamp(after, UTC).astimezone(ZoneInfo(zone))):
             found.append(round(at.timestamp()))
             if len(found) == count:
                 break
@@ -68,5 +82,5 @@ def _stop(*_: object) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGALRM, _stop)
-    chosen = {"croniter": croniter, "cronsim": cronsim, "apscheduler": apscheduler}[sys.argv[1]]
-    print(json.dumps([_answer(chosen, *case) for case in json.load(sys.stdin)]))
+    chosen: dict[str, Peer] = {"croniter": croniter, "cronsim": cronsim, "apscheduler": apscheduler}
+    print(json.dumps([_answer(chosen[sys.argv[1]], *case) for case in json.load(sys.stdin)]))
