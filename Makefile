@@ -18,7 +18,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run demo test test-stack test-deploy soak lint format lock bench bench-scale bench-stack bench-model ledger clean moved
+.PHONY: help setup run demo test test-stack test-deploy soak lint format lock bench bench-scale bench-stack bench-model hard-cases ledger clean moved
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,7 +63,7 @@ endef
 test: lint ## lint, then every test except the long runs, what Go builds, and the longest once more on the stack
 	@$(STACK_CHECK)
 	@$(BIN)/pytest -m "not soak" tests/e2e/crash
-	@exec $(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not soak and not built and not (stack and longer)" --ignore=tests/e2e/crash
+	@exec $(BIN)/pytest -n $(WORKERS) --dist loadfile --ledger-goes-on -m "not soak and not built and not (stack and longer)" --ignore=tests/e2e/crash
 
 test-stack: setup ## everything that needs Java and Maven: Kafka, Elasticsearch, the stack from end to end
 	@$(STACK_CHECK)
@@ -104,6 +104,9 @@ bench-stack: setup ## measure the stack profile with real Kafka and Elasticsearc
 
 bench-model: setup ## judge the learner in simulated worlds, beside simple ways to choose (one core)
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.model
+
+hard-cases: setup ## ask java.time and four peers the hard cases of docs/time.md anew (needs Java, Maven, a network)
+	@exec $(BIN)/python -m benchmarks.hard_cases $(ARGS)
 
 ledger: setup ## which requirement rows a passing test of the last run shows
 	@exec $(BIN)/python -m tests.plugins.ledger_report

@@ -16,6 +16,7 @@ from horae.api.health import Monitor
 from horae.api.metrics import Metrics
 from horae.api.ratelimit import RateLimiter
 from horae.api.routes import (
+    backfills,
     besttimes,
     bulk,
     calendars,
@@ -28,6 +29,7 @@ from horae.api.routes import (
     histories,
     keys,
     occurrences,
+    recipientmoves,
     recipients,
     schedules,
     search,
@@ -74,11 +76,13 @@ def create_app(services: Services) -> FastAPI:
         bulk,
         schedules,
         changes,
+        backfills,
         histories,
         timings,
         occurrences,
         dead_letters,
         recipients,
+        recipientmoves,
         engagements,
         besttimes,
         events,

@@ -213,7 +213,8 @@ def _hint(model: type[BaseModel], item: ErrorDetails) -> str | None:
         if close:
             return f"Did you mean `{close[0]}`?"
         return f"Known fields: {', '.join(known)}." if known else "Leave it out."
-    info = parent.model_fields.get(name) if parent else None
+    fields = parent.model_fields.items() if parent else ()
+    info = next((info for own, info in fields if name in (own, info.alias)), None)
     if info is None:
         return None
     example = f"For example: {json.dumps(info.examples[0], default=str)}." if info.examples else ""

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from horae.api.models.occurrences import Decision, Explanation
-from horae.api.story import decision, local, planned, told, who
+from horae.api.story import decision, local, planned, policy_told, told, who
 from horae.commands.candidates import sets_pointer
 from horae.commands.occurrences import fold
 from horae.commands.reading import fold_schedule
@@ -38,11 +38,16 @@ class Verdict:
 
 
 def explain_occurrence(
-    occurrence: UUID, asked: Sequence[Recorded], history: Sequence[Recorded], context: t.Context
+    occurrence: UUID,
+    asked: Sequence[Recorded],
+    history: Sequence[Recorded],
+    context: t.Context,
+    missed: Sequence[Recorded] = (),
 ) -> Explanation:
     """Explain an occurrence that has events, or that was asked for by hand.
 
-    `asked` is its schedule's whole stream, `history` its own (empty: triggered or moved, not claimed yet).
+    `asked` is its schedule's whole stream, `history` its own (empty: triggered or moved, not claimed yet); `missed` as
+    in `explain_slot`, for one that a backfill asked for.
     """
     schedule = fold_schedule(asked[0].stream, asked)
     state = fold(history)
@@ -54,16 +59,25 @@ def explain_occurrence(
     decisions = [d for e in relevant if e.position < first and (d := told(e, occurrence, zone)) is not None]
     if at is not None:
         decisions += planned(at)
-    later = sorted([*history, *(e for e in relevant if e.position >= first)], key=lambda event: event.position)
-    decisions += [d for event in later if (d := told(event, occurrence, zone)) is not None]
     slot = at.slot if at else (state.slot if state else None)
+    again = _asked_again(history)
+    # Its own stream tells of the run that it is the first of; here is the run of which it is another.
+    elsewhere = (event for event in missed if again and event.stream != occurrence)
+    run = [event for event in elsewhere if slot is not None and missed_run_covers(event, slot)]
+    after = (event for event in relevant if event.position >= first)
+    later = sorted([*run, *history, *after], key=lambda event: event.position)
+    decisions += [d for event in later if (d := told(event, occurrence, zone)) is not None]
+    due_at = at.due_at if at else None
+    if state is not None and (again or at is None):
+        due_at = state.due_at
     return Explanation(
         schedule=schedule.id,
         occurrence=occurrence,
         slot=slot.local.isoformat() if slot else "",
         fold=slot.fold if slot else 0,
         zone=zone,
-        due_at=at.due_at if at else (state.due_at if state else None),
+        due_at=due_at,
+        was_due_at=again[0].was_due_at if again else None,
         verdict=_verdict_of(state),
         released=bool(state and state.attempt),
         story=[entry.text for entry in decisions],
@@ -83,7 +97,7 @@ def explain_slot(
     `history` is the stream of the slot's occurrence; `missed` that of the missed run that may cover the slot.
     """
     if history:
-        return explain_occurrence(history[0].stream, asked, history, context)
+        return explain_occurrence(history[0].stream, asked, history, context, missed)
     schedule = fold_schedule(asked[0].stream, asked)
     verdict = _judge(asked, schedule, slot, missed, context)
     occurrence = occurrence_id(schedule.id, slot.local, slot.fold)
@@ -128,7 +142,7 @@ def _judge(
     run = next((event for event in missed if missed_run_covers(event, slot)), None)
     if run is not None and isinstance(run.body, o.OccurrenceMissed):
         many = f"one of {run.body.count} slots" if run.body.count > 1 else "the slot"
-        text = f"Not sent: {many} that came too late; the policy is `{run.body.policy}`."
+        text = f"Not sent: {many} that came too late; {policy_told(run.body.policy)}."
         return Verdict("missed", text, at, run)
     if slot in schedule.exceptions:
         return Verdict("skipped", "Not sent: this slot was taken out of the series.", at)
@@ -256,8 +270,14 @@ def _roughly(slot: t.Slot, context: t.Context) -> datetime:
 
 
 def _plan_of(schedule: s.Schedule, history: Sequence[Recorded], context: t.Context) -> t.Next | None:
-    """The slot with the plan that the occurrence's events were decided on."""
-    for event in history:
+    """The slot with the plan that the occurrence's events were decided on: of one asked for again, as it first was."""
+    for again in _asked_again(history)[:1]:
+        # Its last reason is the asking, which has a line of its own, after what it was asked for.
+        reasons = tuple(reason for reason in again.plan.reasons if reason.code != "backfill")
+        plan = again.plan.model_copy(update={"reasons": reasons})
+        return t.Next(slot=again.slot, number=again.number, due_at=again.was_due_at, plan=plan)
+    told_of = [e for e in history if not isinstance(e.body, o.OccurrenceMissed | o.OccurrenceDeferred)]
+    for event in [*told_of, *history]:
         body = event.body
         if isinstance(body, o.OccurrenceClaimed):
             return t.Next(slot=body.slot, number=body.number, due_at=body.due_at, plan=body.plan)
@@ -266,6 +286,11 @@ def _plan_of(schedule: s.Schedule, history: Sequence[Recorded], context: t.Conte
         if isinstance(body, o.OccurrenceMissed | o.OccurrenceDeferred):
             return t.find(schedule.timing, body.slot, context)
     return None
+
+
+def _asked_again(history: Sequence[Recorded]) -> list[o.OccurrenceBackfilled]:
+    """How it was asked for after it had not been sent: by a backfill, and by another where that one expired."""
+    return [event.body for event in history if isinstance(event.body, o.OccurrenceBackfilled)]
 
 
 def _verdict_of(state: o.Occurrence | None) -> str:

@@ -149,7 +149,7 @@ def _one_by_one(event: Component, row: ScheduleRow, timing: t.Every, zone: str, 
 
 def _moved(row: ScheduleRow) -> dict[t.Slot, datetime]:
     """The slots that were moved by themselves, and where to."""
-    return {slot: at for slot, at, _ in row.changes if at is not None}
+    return {slot: at for slot, at, _, _ in row.changes if at is not None}
 
 
 def _slots(row: ScheduleRow, timing: t.Every, zone: str, shown: Shown) -> Iterator[t.Next]:

@@ -41,13 +41,19 @@ class Metrics:
             ("result",),
             registry=self.registry,
         )
+        self.engagements = Counter(
+            "kafka_engagements",
+            "Reports of engagement taken from Kafka: stored, known already (repeated), or refused and a dead letter.",
+            ("result",),
+            registry=self.registry,
+        )
         self.streams = Gauge("event_streams", "Open /v1/events streams.", registry=self.registry)
         self.lag = Gauge(
             "projection_lag_events", "Events in the log that the read models lack.", registry=self.registry
         )
         self.lag_seconds = Gauge(
             "projection_lag_seconds",
-            "For how long the log has been longer than the read models, to the second.",
+            "For how long the log has been longer than the read models, to the second, as seen since this API's start.",
             registry=self.registry,
         )
         self._components = Gauge(

@@ -1,6 +1,6 @@
 """Looks at schedules anew after what they are planned by has changed, and tells it.
 
-Place in the flow: routes of calendars and recipients -> *here* -> commands.
+Place in the flow: routes of calendars and recipients -> *here* -> commands, and back.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from horae.api.models.schedules import Replanned
 from horae.api.services import Services
 from horae.commands import replanning
 from horae.commands.context import Call
+from horae.commands.recipientmoves import Moved
 from horae.commands.schedules import Cause
 
 
@@ -19,3 +20,11 @@ async def replan(services: Services, call: Call, schedules: Sequence[UUID], caus
     """See `commands.replanning.replan`."""
     found = await replanning.replan(services.schedules, call, schedules, cause, detail)
     return Replanned.model_construct(checked=len(schedules), moved=found.moved, failed=found.failed)
+
+
+def replanned_shown(moved: Moved | None) -> Replanned | None:
+    """What another zone of a recipient's did to the schedules that follow it."""
+    if moved is None:
+        return None
+    ids = [move.schedule_id for move in moved.moves]
+    return Replanned.model_construct(checked=moved.checked, moved=ids, failed=list(moved.failed), change=moved.change)

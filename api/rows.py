@@ -69,8 +69,14 @@ def _shown(row: queries.ScheduleRow) -> ScheduleShown:
         skipped=tuple(slot_named(slot) for slot in row.skipped),
         later=tuple(slot_named(slot) for slot in row.later),
         changes=tuple(
-            ChangedSlot.model_construct(slot=slot.local.isoformat(), fold=slot.fold, due_at=moved_to, changed=changed)
-            for slot, moved_to, changed in row.changes
+            ChangedSlot.model_construct(
+                slot=slot.local.isoformat(),
+                fold=slot.fold,
+                due_at=moved_to,
+                changed=changed,
+                settled=None if settled is None else Settlement.model_validate(settled),
+            )
+            for slot, moved_to, changed, settled in row.changes
         ),
     )
 

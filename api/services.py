@@ -19,6 +19,7 @@ from horae.commands.keys import Keys
 from horae.commands.models import Models
 from horae.commands.occurrences import Occurrences
 from horae.commands.ports import Clock, EventStore, Ids, Refs, SendTimes
+from horae.commands.recipientmoves import RecipientMoves
 from horae.commands.recipients import Recipients
 from horae.commands.schedules import Schedules
 from horae.commands.subscriptions import Subscriptions
@@ -105,6 +106,7 @@ class Services:
     calendars: Calendars
     subscriptions: Subscriptions
     zone_changes: ZoneChanges
+    recipient_moves: RecipientMoves
     feeds: Feeds
     store: EventStore
     #: Of the restricted role `horae_api`, with search_path = read.

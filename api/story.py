@@ -123,9 +123,7 @@ def _schedule_told(event: Recorded, body: Event, occurrence: UUID, zone: str | N
                 event, "resumed", f"Resumed by {by}.{because}{then}", reason=body.reason, request_id=request
             )
         case s.ScheduleReplanned():
-            then = f"goes out on {local(body.next.due_at, zone)}" if body.next else "has no slot left to come"
-            text = f"The {body.cause} changed ({body.detail}): what was planned for {local(body.before.due_at, zone)}"
-            return decision(event, "replanned", f"{text} {then if body.next else 'fell away, and it ' + then}.")
+            return decision(event, "replanned", _replanned(body, zone), cause=body.cause, change=body.change)
         case s.ScheduleCancelled():
             return decision(event, "cancelled", f"Cancelled by {by}.{because}", reason=body.reason, request_id=request)
         case s.SlotSkipped() if body.occurrence == occurrence:
@@ -139,6 +137,7 @@ def _schedule_told(event: Recorded, body: Event, occurrence: UUID, zone: str | N
             text += f" ({', '.join(body.changed)})" if body.changed else ""
             moved = body.at
             text += f", to go out at {local(moved.due_at, moved.plan.zone)}." if moved is not None else "."
+            text += among_others(body.settled)
             due_at = moved.due_at if moved is not None else None
             return decision(event, "slot_changed", text, changed=list(body.changed), due_at=due_at, request_id=request)
         case s.ScheduleTriggered() if body.occurrence == occurrence:
@@ -146,6 +145,25 @@ def _schedule_told(event: Recorded, body: Event, occurrence: UUID, zone: str | N
             return decision(event, "triggered", text, reason=body.reason, request_id=request)
         case _:
             return None
+
+
+def policy_told(policy: str) -> str:
+    """By which policy slots were given up, in words."""
+    beyond = ", which makes up for the newest of them only, as many as its `limit`" if policy == "all" else ""
+    return f"the policy is `{policy}`{beyond}"
+
+
+_CHANGED = {"calendar": "The calendar", "zone": "The zone data", "recipient": "The recipient's zone"}
+
+
+def _replanned(body: s.ScheduleReplanned, zone: str | None) -> str:
+    before, next_ = body.before, body.next
+    text = f"{_CHANGED[body.cause]} changed ({body.detail}): what was planned for {local(before.due_at, zone)}"
+    if next_ is None:
+        return f"{text} fell away, and it has no slot left to come."
+    if (next_.slot, next_.due_at) == (before.slot, before.due_at):
+        return f"{text} keeps its instant."
+    return f"{text} goes out on {local(next_.due_at, zone)}."
 
 
 def _merged(body: s.ScheduleChanged) -> str:
@@ -178,9 +196,25 @@ def _occurrence_told(event: Recorded, body: o.OccurrenceEvent, zone: str | None)
         case o.OccurrenceDeferred():
             text = f"The rule {body.rule} put it off until {local(body.until, zone)}: {body.reason}."
             return decision(event, "deferred", text, rule=body.rule, until=body.until, reason=body.reason)
+        case o.OccurrenceBackfilled():
+            was, then = local(body.was_due_at, zone), local(body.due_at, zone)
+            text = (
+                f"It had been due at {was}, by the schedule as of version {body.schedule_version}, and was not sent. "
+                f"A backfill that {who(event.meta.actor)} asked for on {local(at, zone)} has it sent at {then}."
+            )
+            return decision(
+                event,
+                "backfilled",
+                text,
+                backfill=body.backfill,
+                was_due_at=body.was_due_at,
+                due_at=body.due_at,
+                schedule_version=body.schedule_version,
+                request_id=event.meta.request_id,
+            )
         case o.OccurrenceMissed():
             run = f"{body.count} slots from {body.slot.local} to {body.to.local}" if body.count > 1 else "The slot"
-            text = f"{run} came too late to be sent, found at {local(at, zone)}; the policy is `{body.policy}`."
+            text = f"{run} came too late to be sent, found at {local(at, zone)}; {policy_told(body.policy)}."
             return decision(event, "missed", text, count=body.count, policy=body.policy, to=body.to.local.isoformat())
         case o.OccurrenceEnded():
             return _end_told(event, body, zone)

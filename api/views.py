@@ -127,6 +127,7 @@ def schedule_shown(answer: Answer[s.Schedule], already_claimed: list[UUID] | Non
                 fold=slot.fold,
                 due_at=own.at.due_at if own.at else None,
                 changed=own.changed,
+                settled=own.settled,
             )
             for slot, own in sorted(state.changes.items(), key=lambda item: (item[0].local, item[0].fold))
         ),

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from horae.commands import tracing
 from horae.commands.context import Answer, Call, event_id_for, find_repeat, meta_of, until_no_conflict
-from horae.commands.ports import CalendarUsers, Clock, EventReader, EventStore, Ids
+from horae.commands.ports import CalendarUsers, Clock, EventStore, Ids
 from horae.domain import calendar as c
 from horae.domain import timing as t
 from horae.domain.envelope import NewEvent, Recorded
@@ -28,10 +28,18 @@ from horae.domain.timing.opendays import DEFAULT, USUAL, Calendar, CalendarDefin
 _REMEMBERED = 256
 
 
+class Streams(Protocol):
+    """Reads many streams at once."""
+
+    async def load_many(self, streams: Collection[UUID]) -> dict[UUID, list[Recorded]]:
+        """See `EventReader.load_many`."""
+        ...
+
+
 class Scoped(Protocol):
     """Gives readers of one tenant's events each."""
 
-    def scoped(self, tenant: str) -> EventReader:
+    def scoped(self, tenant: str) -> Streams:
         """See `EventStore.scoped`."""
         ...
 
@@ -98,7 +106,12 @@ class Resolver:
 
     async def resolve(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], Calendar]:
         """(tenant, id) -> the calendar; one that nobody has written is absent, but for the built-in one."""
-        states = await self.states(wanted)
+        return await self.together(wanted, await self.states(wanted))
+
+    async def together(
+        self, wanted: Collection[tuple[str, str]], states: Mapping[tuple[str, str], c.State]
+    ) -> dict[tuple[str, str], Calendar]:
+        """The same from `states`, which hold these and all that they name, as far as they are written."""
         countries = {self._standard.country, *(state.definition.country for state in states.values())}
         if countries != {None} and not publicdays.ready():
             # Seconds of importing, once, beside the loop on which others wait.

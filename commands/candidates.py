@@ -70,6 +70,10 @@ class Candidate:
     causes: tuple[Meta, ...] = ()
     #: The recipient, if where the series goes on depends on their zone.
     person: Person | None = None
+    #: Another of the schedule that is under way, where the timing would have nothing sent beside it.
+    beside: o.Occurrence | None = None
+    #: One of a later slot that was claimed, where the timing would have only the latest tried.
+    overtaken_by: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +218,12 @@ def _at(row: Due, schedule: s.Schedule, context: t.Context) -> t.Next:
 
 
 def _deferred_at(row: Due, asked: Sequence[Recorded], history: Sequence[Recorded], context: t.Context) -> t.Next:
-    """The slot of a deferred occurrence, by the timing that it was planned with."""
+    """The slot of an occurrence that waits by itself unclaimed: as it was asked for, else by the timing that it was
+    planned with."""
+    for event in reversed(history):
+        if isinstance(event.body, o.OccurrenceBackfilled):
+            asked_for = event.body
+            return t.Next(slot=asked_for.slot, number=asked_for.number, due_at=asked_for.due_at, plan=asked_for.plan)
     deferred = next((e.body for e in reversed(history) if isinstance(e.body, o.OccurrenceDeferred)), None)
     version = deferred.schedule_version if deferred is not None else len(asked)
     at = _at(row, fold_schedule(asked[:version]), context)

@@ -94,7 +94,11 @@ class Changes(Asking):
                     if_match=if_match,
                     request_digest=call.digest,
                 )
-                return one, {**expects, **own}
+                among = await self._one_among_others(call, state, one) if patch.timing is not None else None
+                if among is not None:
+                    beside.extend(among.events)
+                    one = replace(one, settled=among.settlement)
+                return one, {**expects, **own, **(among.expects if among is not None else {})}
             decision, settled = await self._change_of(call, state, context, patch, changes, reach, if_match)
             beside.extend(settled.events if settled is not None else ())
             return decision
@@ -159,6 +163,16 @@ class Changes(Asking):
             if isinstance(event, s.ScheduleChanged) and event.since == command.since:
                 since_at = event.since_at
         return await self.conflicts.of_change(call, after, command.context, command.since, since_at)
+
+    async def _one_among_others(self, call: Call, state: s.Schedule, command: s.ChangeSlot) -> Settled | None:
+        """What was decided among other schedules for a slot that is moved by itself; None: nothing."""
+        if state.definition.conflicts is None:
+            return None
+        for event in s.decide(command, state):
+            if isinstance(event, s.SlotChanged) and event.at is not None:
+                after = s.evolve(state, state.id, event)
+                return await self.conflicts.of_slot(call, after, command.context, event.at)
+        return None
 
     async def compare(
         self, call: Call, schedule: UUID, patch: Patch, *, reach: Reach = ALL, if_match: int | None = None, count: int

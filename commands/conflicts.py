@@ -23,12 +23,12 @@ from horae.commands.ports import EventStore, Ids, Neighbour, Neighbours, SeriesP
 from horae.commands.reading import fold_schedule
 from horae.commands.recipients import Recipients, needs_recipient
 from horae.commands.series import stand
+from horae.commands.yielding import give_way, take_in
 from horae.domain import conflicts as c
 from horae.domain import schedule as s
 from horae.domain import timing as t
-from horae.domain.draft import check_fields
 from horae.domain.envelope import Event, NewEvent
-from horae.domain.errors import AlreadyClaimed, Conflict
+from horae.domain.errors import Conflict
 from horae.domain.ids import shard_of
 from horae.domain.timing.calendared import calendar_id
 
@@ -62,6 +62,13 @@ class Asking:
     #: Only slots from this one on are settled; they are looked for from `begin` on.
     since: t.Slot | None = None
     begin: datetime | None = None
+    #: Only this one is settled: a slot of a series that is moved by itself, where it would go out.
+    only: t.Next | None = None
+
+    @property
+    def recurring(self) -> bool:
+        """Whether it has several slots that are settled."""
+        return self.only is None and t.is_recurring(self.timing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +145,27 @@ class Conflicts:
             raise _all_of_it(settled.settlement, since)
         return settled
 
+    async def of_slot(self, call: Call, after: s.Schedule, context: t.Context, at: t.Next) -> Settled | None:
+        """The same for a slot that is moved by itself, to `at`; `after` is the schedule as it would be then."""
+        policy, seen = after.definition.conflicts, after.seen_from(at.slot)
+        if policy is None:
+            return None
+        asking = Asking(
+            schedule=after.id,
+            policy=policy,
+            timing=after.timing,
+            context=context,
+            recipient=seen.personal.recipient,
+            priority=seen.definition.priority,
+            channel=seen.personal.channel,
+            content=seen.personal.content,
+            only=at,
+        )
+        settled = await self.settle(call, asking)
+        if settled is not None and settled.settlement.action in ("merged", "given_way"):
+            raise _not_there(settled.settlement, at)
+        return settled
+
     async def preview(self, tenant: str, asking: Asking) -> c.Settlement | None:
         """What would be decided now, `rejected` included; None: it has no slot.
 
@@ -175,7 +203,7 @@ class Conflicts:
             slots=_within(ours, others_until - reach),
             priority=asking.priority,
             channel=asking.channel,
-            recurring=t.is_recurring(asking.timing),
+            recurring=asking.recurring,
             others=others,
             position=position,
             complete_until=complete_until,
@@ -225,9 +253,12 @@ class Conflicts:
             if current.next is None:
                 # It has gone out, or is about to end, since the read model was asked: look again.
                 raise StreamConflict(id_, state.version, state.version)
-            bodies = (
-                _merge(asking, state, context, current) if not slots else _yield(asking, state, context, current, slots)
-            )
+            if slots:
+                bodies = give_way(asking.schedule, asking.priority, state, context, current, slots)
+                # A slot that was moved waits by itself: the series' own fence does not hold it.
+                fence = {**fence, **{state.changes[slot].occurrence: 0 for slot in slots if _waits(state, slot)}}
+            else:
+                bodies = take_in(asking.schedule, asking.priority, asking.content, state, context, current)
             expects |= fence
             shard = shard_of(call.tenant, state.personal.recipient)
             events += [
@@ -249,7 +280,7 @@ def _coming(asking: Asking) -> tuple[list[t.Next], datetime | None]:
     if not slots:
         raise ValueError(f"the timing of {asking.schedule} has no slot")
     first = slots[0]
-    if not t.is_recurring(asking.timing):
+    if not asking.recurring:
         return [first], None
     near = [at for at in slots[:LOOK_AHEAD_SLOTS] if at.due_at <= first.due_at + LOOK_AHEAD]
     near.sort(key=attrgetter("due_at"))
@@ -259,7 +290,9 @@ def _coming(asking: Asking) -> tuple[list[t.Next], datetime | None]:
 def _slots(asking: Asking) -> Iterator[t.Next]:
     """Our slots that are settled."""
     since = asking.since
-    if not t.is_recurring(asking.timing):
+    if asking.only is not None:
+        found = iter([asking.only])
+    elif not t.is_recurring(asking.timing):
         first = t.first(asking.timing, asking.context)
         found = iter([first] if first is not None else [])
     else:
@@ -298,46 +331,13 @@ def _others_slots(
             slots = list(islice(takewhile(lambda at: at.due_at < until, found), share + 1))
             if len(slots) > share:
                 complete = min(complete, slots[-1].due_at)
+            # Where slots were moved to they wait by themselves; what was due before has gone, or is about to.
+            slots += [at for at in state.moved.values() if max(since, context.now) < at.due_at < until]
+            slots.sort(key=attrgetter("due_at"))
         others.append(
             c.Other(each.schedule, state.definition.priority, state.personal.channel, recurring, tuple(slots))
         )
     return others, complete
-
-
-def _yield(
-    asking: Asking, state: s.Schedule, context: t.Context, current: s.Current, slots: Sequence[t.Slot]
-) -> list[s.ScheduleEvent]:
-    """A one-off is cancelled, of a series the slots are skipped."""
-    if not state.recurring:
-        reason = f"Gave way to schedule {asking.schedule}, whose priority is {asking.priority}."
-        return s.decide(s.Cancel(reason=reason, for_schedule=asking.schedule), state)
-    events: list[s.ScheduleEvent] = []
-    for slot in slots:
-        there = replace(context, exceptions=state.out)
-        skip = s.Skip(slot=slot, context=there, current=current, for_schedule=asking.schedule)
-        try:
-            bodies = s.decide(skip, state)
-        except AlreadyClaimed:
-            raise StreamConflict(state.id, state.version, state.version) from None
-        for body in bodies:
-            assert isinstance(body, s.SlotSkipped)
-            state = s.evolve(state, state.id, body)
-            current = current if body.next_unchanged else s.Current(next=body.next)
-        events += bodies
-    return events
-
-
-def _merge(asking: Asking, state: s.Schedule, context: t.Context, current: s.Current) -> list[s.ScheduleEvent]:
-    """It takes our content in, beside its own, and is at least as pressing as we would have been."""
-    content = state.personal.content
-    taken_in = content.get("merged", [])
-    joined = [*(taken_in if isinstance(taken_in, list) else [taken_in])]
-    joined.append({"schedule": str(asking.schedule), "content": dict(asking.content)})
-    changes: dict[str, Any] = {"content": {**content, "merged": joined}}
-    if asking.priority > state.definition.priority:
-        changes["priority"] = asking.priority
-    check_fields(changes)
-    return s.decide(s.Change(changes=changes, context=context, current=current, for_schedule=asking.schedule), state)
 
 
 def _all_of_it(settlement: c.Settlement, since: t.Slot) -> Conflict:
@@ -348,6 +348,22 @@ def _all_of_it(settlement: c.Settlement, since: t.Slot) -> Conflict:
         value=since.local.isoformat(),
         hint="Let the series end with `ends_at` and create another schedule, or choose another strategy.",
     )
+
+
+def _not_there(settlement: c.Settlement, at: t.Next) -> Conflict:
+    into, first = settlement.into, settlement.against[0]
+    does = f"be merged into schedule {into}" if into is not None else f"give way to schedule {first.schedule}"
+    return Conflict(
+        f"At {at.due_at:%Y-%m-%dT%H:%M:%SZ} the slot would {does}, and not go out by itself.",
+        field="timing",
+        value=str(into or first.schedule),
+        hint="Choose another time, or skip the slot.",
+    )
+
+
+def _waits(state: s.Schedule, slot: t.Slot) -> bool:
+    own = state.changes.get(slot)
+    return own is not None and own.at is not None
 
 
 def _too_many(policy: c.ConflictPolicy) -> Conflict:

@@ -56,7 +56,7 @@ class Creation:
         self._store, self._clock, self._ids, self._refs = store, clock, ids, refs
         self._recipients, self._default_zone, self._default_retry = recipients, default_zone, default_retry
         self._offered = offered
-        self._calendars = Resolver(store, standard)
+        self._calendars, self._standard = Resolver(store, standard), standard
         self.chooser = Chooser(send_times, refs)
         #: For those who want to know beforehand.
         self.conflicts = conflicts

@@ -28,8 +28,9 @@ from horae.commands.candidates import (
     overruled,
     recipient_followed,
 )
+from horae.commands.companions import alone, with_companions
 from horae.commands.context import Answer, Call, event_id_for, find_repeat, meta_of, until_no_conflict
-from horae.commands.ports import Clock, EventStore, Ids, StreamConflict
+from horae.commands.ports import Clock, Companions, EventStore, Ids, StreamConflict
 from horae.commands.recipients import Person
 from horae.domain import occurrence as o
 from horae.domain import schedule as s
@@ -74,7 +75,7 @@ class Settled:
 class Occurrences:
     """The commands on occurrences. `default_zone`: the tenants' zone where neither timing nor recipient names one.
 
-    `ended` is told each outcome that was stored here.
+    `ended` is told each outcome that was stored here. `companions`: whoever claims needs them.
     """
 
     def __init__(
@@ -85,9 +86,10 @@ class Occurrences:
         default_zone: str = "UTC",
         ended: Callable[[str], None] = lambda _: None,
         standard: Standard = USUAL,
+        companions: Companions | None = None,
     ) -> None:
         self._store, self._clock, self._ids, self._default_zone = store, clock, ids, default_zone
-        self._ended = ended
+        self._ended, self._companions = ended, companions
         self._calendars = Resolver(store, standard)
 
     # --- claiming -------------------------------------------------------------------------------------------------
@@ -106,7 +108,8 @@ class Occurrences:
         named = {(tenant, calendar) for tenant, calendar in kept if calendar is not None}
         calendars = await self._calendars.resolve(named) if named else NO_CALENDARS
         now = self._clock.now()
-        return [candidate_of(row, streams, people, now, self._default_zone, calendars) for row in rows]
+        found = [candidate_of(row, streams, people, now, self._default_zone, calendars) for row in rows]
+        return found if self._companions is None else await with_companions(self._store, self._companions, found)
 
     async def claim(
         self, candidate: Candidate, owner: int, rules: Sequence[Rule] = ()
@@ -129,6 +132,7 @@ class Occurrences:
             # have moved on by what was before unseen.
             expects |= fences(candidate.due.tenant, candidate.context.calendar)
             expects |= {} if candidate.person is None else candidate.person.fence
+            expects |= {} if candidate.beside is None else {candidate.beside.id: candidate.beside.version}
             try:
                 position = await insist(lambda e=events, x=expects: self._store.append(e, x))  # type: ignore[misc]
             except StreamConflict:
@@ -144,14 +148,15 @@ class Occurrences:
     def _decide(self, candidate: Candidate, owner: int, rules: Sequence[Rule]) -> list[o.AnyOccurrenceEvent]:
         now, schedule, at = self._clock.now(), candidate.schedule, candidate.at
         if at is None:
-            return o.decide(o.StartAttempt(schedule=schedule, owner=owner, now=now), candidate.state)
+            again = o.StartAttempt(schedule=schedule, owner=owner, now=now, overtaken_by=candidate.overtaken_by)
+            return o.decide(again, candidate.state)
         due, context = candidate.due, candidate.context
         fire = o.Fire(schedule=schedule, at=at, row=due.row, origin=due.origin, owner=owner, now=now, context=context)
         bodies = o.decide(fire, candidate.state)
         # Rules only judge what would go out: what has ended, is cancelled or missed stays so.
-        if not rules or not bodies or not isinstance(bodies[0], o.OccurrenceClaimed):
+        if not bodies or not isinstance(bodies[0], o.OccurrenceClaimed):
             return bodies
-        command = overruled(candidate, at, rules)
+        command = overruled(candidate, at, (alone, *rules))
         return bodies if command is None else o.decide(command, candidate.state)
 
     async def _followed(self, rows: Sequence[Due], streams: dict[UUID, list[Recorded]]) -> dict[UUID, Person]:

@@ -14,7 +14,7 @@ from uuid import UUID
 from horae.domain.envelope import NewEvent, Recorded
 from horae.domain.errors import Conflict
 from horae.domain.model import ModelFitted
-from horae.domain.timing import Best, Choice, Next
+from horae.domain.timing import Best, Choice, Next, Slot
 
 Lane = Literal["fast", "bulk"]
 """`fast`: single commands and claims. `bulk`: imports and bulk creates; they wait behind everything in `fast`."""
@@ -45,14 +45,16 @@ class EventReader(Protocol):
         self,
         stream: UUID,
         *,
+        after_version: int = 0,
         upto_version: int | None = None,
         until: datetime | None = None,
         upto_position: int | None = None,
     ) -> list[Recorded]:
         """The events of one stream by ascending version; an unknown stream is an empty list.
 
-        `upto_version` and `upto_position` are inclusive. `until` (aware UTC) gives the stream as of that instant: the
-        events before the first one that was recorded later. Every event whose append had returned is seen.
+        `after_version` is left out, `upto_version` and `upto_position` are included. `until` (aware UTC) gives the
+        stream as of that instant: the events before the first one that was recorded later. Every event whose append
+        had returned is seen.
         Raises `Unavailable` when the log cannot be read.
         """
         ...
@@ -270,6 +272,27 @@ class CalendarSource(Protocol):
         """The file; None: it is still the one that `etag` or `last_modified` names.
 
         Bounded in time and size; goes to addresses only that webhooks may go to. Raises `Unfetched`.
+        """
+        ...
+
+
+class Companion(NamedTuple):
+    """An occurrence of a slot, as a read model knows it. `open`: it has begun (or was deferred) and had not ended; else
+    it is the latest that was claimed."""
+
+    occurrence: UUID
+    slot: Slot
+    open: bool
+
+
+class Companions(Protocol):
+    """What was claimed of a schedule's slots."""
+
+    async def claimed(self, schedules: Collection[UUID]) -> Mapping[UUID, Sequence[Companion]]:
+        """By schedule: those that have not ended, and that of the latest slot. A schedule without any is absent.
+
+        From the read model that also says which slot comes next, so that whatever moved a series to a slot is in it.
+        Raises `Unavailable`.
         """
         ...
 

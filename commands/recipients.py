@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -47,11 +47,22 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class ZoneSet:
+    """A zone of a recipient's: the version of their stream that set it, and what it was before; None: unknown."""
+
+    version: int
+    before: str | None
+    zone: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class RecipientWritten:
     """A recipient after they were put. `look`: their schedules must be looked at, as their zone may be another."""
 
     answer: Answer[r.Recipient]
     look: bool
+    #: The zones that they had, oldest first.
+    zones: tuple[ZoneSet, ...] = ()
 
 
 class Recipients:
@@ -73,19 +84,53 @@ class Recipients:
             events = await self._store.scoped(call.tenant).load(stream)
             repeat = find_repeat(call, "put", stream, events)
             if repeat is not None:
-                return RecipientWritten(_answer(stream, events[: repeat.version], replayed=True), look=True)
-            command = r.Put(recipient_ref=self._refs.recipient_ref(call.tenant, profile.id), profile=profile)
-            before = _fold(events)
-            bodies = r.decide(command, before)
-            if not bodies:
-                return RecipientWritten(_answer(stream, events), look=True)
-            event = self._event(call, stream, len(events) + 1, bodies[0], self._clock.now())
-            position = await self._store.append([event])
-            stored = event.at(position)
-            look = profile.zone != (before.profile.zone if before is not None else None)
-            return RecipientWritten(_answer(stream, [*events, stored]), look)
+                answer = _answer(stream, events[: repeat.version], replayed=True)
+                return RecipientWritten(answer, look=True, zones=zones_of(events))
+            return await self._set(call, stream, events, profile)
 
         return await until_no_conflict(attempt)
+
+    async def take_back(self, call: Call, recipient: str, version: int) -> RecipientWritten:
+        """Give them the zone that they had before `version` of their stream set another, unless it is another by now.
+
+        Raises `NotFound`.
+        """
+        call = replace(call, idempotency_key=None)
+        stream = recipient_stream(call.tenant, recipient)
+
+        async def attempt() -> RecipientWritten:
+            events = await self._store.scoped(call.tenant).load(stream)
+            known, zones = _fold(events), zones_of(events)
+            if known is None:
+                raise _unknown(recipient)
+            if not zones or zones[-1].version != version:
+                return RecipientWritten(_answer(stream, events), look=True, zones=zones)
+            profile = known.profile.model_copy(update={"zone": zones[-1].before})
+            return await self._set(call, stream, events, profile)
+
+        return await until_no_conflict(attempt)
+
+    async def _set(
+        self, call: Call, stream: UUID, events: list[Recorded], profile: r.RecipientProfile
+    ) -> RecipientWritten:
+        before = _fold(events)
+        bodies = r.decide(
+            r.Put(recipient_ref=self._refs.recipient_ref(call.tenant, profile.id), profile=profile), before
+        )
+        if not bodies:
+            return RecipientWritten(_answer(stream, events), look=True, zones=zones_of(events))
+        event = self._event(call, stream, len(events) + 1, bodies[0], self._clock.now())
+        position = await self._store.append([event])
+        events = [*events, event.at(position)]
+        look = profile.zone != (before.profile.zone if before is not None else None)
+        return RecipientWritten(_answer(stream, events), look, zones_of(events))
+
+    async def looked_over(self, tenant: str, profile: r.RecipientProfile) -> tuple[ZoneSet, ...]:
+        """Refuse what `put` would refuse, and tell the zones that they had. Raises `Invalid`."""
+        _check(profile)
+        events = await self._store.scoped(tenant).load(recipient_stream(tenant, profile.id))
+        r.decide(r.Put(recipient_ref=self._refs.recipient_ref(tenant, profile.id), profile=profile), _fold(events))
+        return zones_of(events)
 
     async def get(self, tenant: str, recipient: str) -> Answer[r.Recipient]:
         """The recipient's profile. Raises `NotFound`."""
@@ -143,6 +188,17 @@ def follows_recipient(timing: t.Timing) -> bool:
     """Does it go on depending on it, so that it is planned anew when they move?"""
     follows = isinstance(timing, t.At | t.Best) and timing.zone == "recipient"
     return needs_recipient(timing) if isinstance(timing, t.Every) else follows
+
+
+def zones_of(events: Sequence[Recorded]) -> tuple[ZoneSet, ...]:
+    """Every zone that a recipient's stream sets, oldest first; nobody's is known at first."""
+    found: list[ZoneSet] = []
+    for event in events:
+        if isinstance(event.body, r.RecipientSet):
+            before, zone = found[-1].zone if found else None, event.body.personal.zone
+            if zone != before:
+                found.append(ZoneSet(event.version, before, zone))
+    return tuple(found)
 
 
 def _unknown(recipient: str) -> NotFound:

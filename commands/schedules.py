@@ -8,7 +8,7 @@ from uuid import UUID
 
 from horae.commands import tracing
 from horae.commands.asking import Decider, Decision
-from horae.commands.changes import Changes
+from horae.commands.backfills import Backfills
 from horae.commands.context import Answer, Call
 from horae.commands.ports import NOTHING_EXPECTED
 from horae.domain import schedule as s
@@ -18,7 +18,7 @@ from horae.domain.draft import check_reason
 Cause = Literal["calendar", "zone", "recipient"]
 
 
-class Schedules(Changes):
+class Schedules(Backfills):
     """What clients may do with schedules; creating is in `creation` and `bulk`, changing in `changes`, reading back in
     `reading`.
 

@@ -7,20 +7,20 @@ say; every schedule is decided on its own stream, and what was done is recorded 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from horae.commands.context import Call, meta_of, until_no_conflict
+from horae.commands.context import Call
 from horae.commands.ports import Clock, EventStore, Ids, SeriesPointers
 from horae.commands.zonelooking import Looking
+from horae.commands.zonemoving import Moving
+from horae.commands.zonereports import Place, Report, ReportPage, changes_of, page_of, whole_of
 from horae.domain import schedule as s
 from horae.domain import timing as t
 from horae.domain import zonechange as z
-from horae.domain.envelope import Event, NewEvent, Recorded
-from horae.domain.errors import Conflict, NotFound
-from horae.domain.ids import shard_of
+from horae.domain.errors import Conflict
 from horae.domain.timing.opendays import USUAL, Standard
 
 #: Planned slots that are looked at together.
@@ -62,19 +62,6 @@ class Glance:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """A change with every slot that it concerned, in the order in which it was done.
-
-    Once it is undone, or while that is under way: `restored` are back, `left` is schedule -> why its slot stayed.
-    """
-
-    change: z.Change
-    moves: tuple[z.Move, ...]
-    restored: tuple[UUID, ...]
-    left: Mapping[UUID, str]
-
-
-@dataclass(frozen=True, slots=True)
 class Undone:
     """What became of the slots that a change had moved; `left`: schedule -> why its slot stayed."""
 
@@ -97,8 +84,9 @@ class ZoneChanges:
         default_zone: str = "UTC",
         standard: Standard = USUAL,
     ) -> None:
-        self._store, self._clock, self._ids, self._plans = store, clock, ids, plans
+        self._store, self._plans = store, plans
         self._looking = Looking(store, clock, pointers, default_zone, standard)
+        self._moving = Moving(store, clock, ids, self._looking)
 
     async def survey(self, tenant: str) -> Survey:
         """What would move; nothing is stored."""
@@ -130,13 +118,14 @@ class ZoneChanges:
         surveyed = await self.survey(call.tenant)
         if not surveyed.moves:
             return surveyed
-        await self._tell(call, z.ZoneDataAdopted(change=change, version=t.tzdata_version(), keep=keep))
+        stream = z.changes_stream(call.tenant)
+        await self._moving.tell(call, stream, z.ZoneDataAdopted(change=change, version=t.tzdata_version(), keep=keep))
         moves: list[z.Move] = []
         concerned = [move.schedule_id for move in surveyed.moves]
         for start in range(0, len(concerned), PART):
-            moves += await self._move(call, change, keep, concerned[start : start + PART])
+            moves += await self._moving.move(call, change, keep, concerned[start : start + PART])
         zones = dict(sorted(Counter(move.zone for move in moves).items()))
-        await self._tell(call, z.ZoneDataReported(change=change, checked=surveyed.checked, zones=zones))
+        await self._moving.tell(call, stream, z.ZoneDataReported(change=change, checked=surveyed.checked, zones=zones))
         return Survey(call.tenant, surveyed.checked, tuple(moves))
 
     async def undo(self, call: Call, change: UUID) -> Undone:
@@ -144,108 +133,20 @@ class ZoneChanges:
         found = await self.report(call.tenant, change)
         if found.change.undone_at is not None:
             raise Conflict("This change was undone already.", field="change", value=str(change))
-        # Not empty where an undoing was broken off.
-        restored, left = list(found.restored), dict(found.left)
-        done = {*restored, *left}
-        open_ = [move.schedule_id for move in found.moves if move.schedule_id not in done]
-        for start in range(0, len(open_), PART):
-            done_now = await self._restore(call, change, open_[start : start + PART])
-            restored += done_now.restored
-            left |= done_now.left
-        await self._tell(call, z.ZoneDataUndone(change=change, restored=len(restored), left=len(left)))
-        return Undone(call.tenant, change, tuple(restored), left)
+        restored, left = await self._moving.restore_rest(call, found, PART)
+        undone = z.ZoneDataUndone(change=change, restored=len(restored), left=len(left))
+        await self._moving.tell(call, z.changes_stream(call.tenant), undone)
+        return Undone(call.tenant, change, restored, left)
 
     async def changes(self, tenant: str) -> list[z.Change]:
         """Every change of the tenant's plans, oldest first."""
-        events = await self._store.scoped(tenant).load(z.changes_stream(tenant))
-        return z.changes([(event.body, event.meta.recorded_at) for event in events])
+        return await changes_of(self._store.scoped(tenant), z.changes_stream(tenant))
+
+    async def page(self, tenant: str, change: UUID, place: Place, limit: int) -> ReportPage:
+        """`limit` slots of one of them, from a place on. Raises `NotFound`."""
+        stream = z.changes_stream(tenant)
+        return await page_of(self._store.scoped(tenant), tenant, stream, change, place, limit)
 
     async def report(self, tenant: str, change: UUID) -> Report:
-        """One of them as a whole. Raises `NotFound`."""
-        found = next((each for each in await self.changes(tenant) if each.id == change), None)
-        if found is None:
-            raise NotFound("There is no such change of zone data.", field="change", value=str(change))
-        moves: list[z.Move] = []
-        restored: list[UUID] = []
-        left: dict[UUID, str] = {}
-        for part in await self._store.scoped(tenant).load(z.slots_stream(tenant, change)):
-            match part.body:
-                case z.SlotsMoved() as moved:
-                    moves += moved.moves
-                case z.SlotsRestored() as back:
-                    restored += back.restored
-                    left |= back.left
-                case other:
-                    raise ValueError(f"{other.name} is not an event of this stream")
-        return Report(found, tuple(moves), tuple(restored), left)
-
-    # --- parts ------------------------------------------------------------------------------------------------------
-
-    async def _move(self, call: Call, change: UUID, keep: s.Keep, schedules: Sequence[UUID]) -> list[z.Move]:
-        async def attempt() -> list[z.Move]:
-            standing, expects = await self._looking.fenced(call.tenant, schedules)
-            looked = await self._looking.look(call.tenant, change, keep, standing)
-            events = [self._replanned(call, each.state, each.rezoned.event) for each in looked if each.rezoned]
-            moves = [move for each in looked if (move := each.move) is not None]
-            if events:
-                events.append(await self._part(call, change, z.SlotsMoved(change=change, moves=tuple(moves))))
-                await self._store.append(events, expects, lane="bulk")
-            return moves
-
-        return await until_no_conflict(attempt)
-
-    async def _restore(self, call: Call, change: UUID, schedules: Sequence[UUID]) -> z.SlotsRestored:
-        async def attempt() -> z.SlotsRestored:
-            standing, expects = await self._looking.fenced(call.tenant, schedules)
-            events: list[NewEvent] = []
-            left: dict[UUID, str] = {}
-            for each in standing:
-                version, moved = _moved(each.events, change)
-                command = s.Restore(
-                    change=change, moved=moved, version=version, context=each.context, current=each.current
-                )
-                decided = s.restore(command, each.state)
-                if isinstance(decided, str):
-                    left[each.state.id] = decided
-                else:
-                    events.append(self._replanned(call, each.state, decided))
-            restored = tuple(event.stream for event in events)
-            body = z.SlotsRestored(change=change, restored=restored, left=left)
-            await self._store.append([*events, await self._part(call, change, body)], expects, lane="bulk")
-            return body
-
-        return await until_no_conflict(attempt)
-
-    # --- events -----------------------------------------------------------------------------------------------------
-
-    def _replanned(self, call: Call, state: s.Schedule, body: s.ScheduleReplanned) -> NewEvent:
-        shard = shard_of(call.tenant, state.personal.recipient)
-        return self._event(call, state.id, state.version + 1, body, shard)
-
-    async def _part(self, call: Call, change: UUID, body: Event) -> NewEvent:
-        stream = z.slots_stream(call.tenant, change)
-        version = len(await self._store.scoped(call.tenant).load(stream)) + 1
-        return self._event(call, stream, version, body, shard_of(call.tenant, str(stream)))
-
-    async def _tell(self, call: Call, body: Event) -> None:
-        stream = z.changes_stream(call.tenant)
-
-        async def attempt() -> int:
-            version = len(await self._store.scoped(call.tenant).load(stream)) + 1
-            event = self._event(call, stream, version, body, shard_of(call.tenant, str(stream)))
-            return await self._store.append([event])
-
-        await until_no_conflict(attempt)
-
-    def _event(self, call: Call, stream: UUID, version: int, body: Event, shard: int) -> NewEvent:
-        now = self._clock.now()
-        meta = meta_of(call, event_id=self._ids.new(), shard=shard, now=now, correlation_id=stream)
-        return NewEvent(stream, version, meta, body)
-
-
-def _moved(events: Sequence[Recorded], change: UUID) -> tuple[int, s.ScheduleReplanned]:
-    """What the change did to the schedule of these events, and the version that this made."""
-    for event in events:
-        if isinstance(event.body, s.ScheduleReplanned) and event.body.change == change:
-            return event.version, event.body
-    raise ValueError(f"the change {change} did nothing to the schedule {events[0].stream}")
+        """One of them as a whole, for who goes through all of its slots. Raises `NotFound`."""
+        return await whole_of(self._store.scoped(tenant), tenant, z.changes_stream(tenant), change)

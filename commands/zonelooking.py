@@ -1,12 +1,12 @@
-"""Schedules as they stand, and what the zone data in use make of the slots at which they do.
+"""Schedules as they stand, and what the zone data in use and the zones of now make of the slots at which they do.
 
-Place in the flow: read by `zonechanges`, before it decides and again in each attempt to append.
+Place in the flow: read by `zonechanges` and `recipientmoves`, before they decide and again in each attempt to append.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from horae.commands.calendars import Resolver, fences
@@ -58,6 +58,14 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Unasked:
+    """Stands for a zone that is not another one than the recipient has."""
+
+
+UNASKED = Unasked()
+
+
+@dataclass(frozen=True, slots=True)
 class _Read:
     events: Sequence[Recorded]
     state: s.Schedule
@@ -82,25 +90,33 @@ class Looking:
             for each in await self._read(tenant, list(currents))
         ]
 
-    async def fenced(self, tenant: str, schedules: Sequence[UUID]) -> tuple[list[Standing], dict[UUID, int]]:
-        """The schedules, and what an append must expect so that they stand there still."""
+    async def fenced(
+        self, tenant: str, schedules: Sequence[UUID], zone: str | Unasked | None = UNASKED
+    ) -> tuple[list[Standing], dict[UUID, int]]:
+        """The schedules, and what an append must expect so that they stand there still.
+
+        `zone`: as if this were the recipients'.
+        """
         reader = self._store.scoped(tenant)
         found: list[Standing] = []
         expects: dict[UUID, int] = {}
-        for each in await self._read(tenant, schedules):
+        for each in await self._read(tenant, schedules, zone):
             current, fence = await stand(reader, self._pointers, tenant, each.state, each.context)
             found.append(Standing(each.events, each.state, each.context, current))
             followed = {} if each.person is None else each.person.fence
             expects |= {**fences(tenant, each.context.calendar), **followed, **fence}
         return found, expects
 
-    async def look(self, tenant: str, change: UUID, keep: s.Keep, standing: Sequence[Standing]) -> list[Looked]:
-        """What the zone data in use make of them."""
+    async def look(
+        self, tenant: str, change: UUID, keep: s.Keep, standing: Sequence[Standing], cause: s.RezoneCause = "zone"
+    ) -> list[Looked]:
+        """What the zone data in use, or their recipients' zones, make of them."""
         handled = await self._handled(tenant, standing)
         looked: list[Looked] = []
         for each in standing:
             command = s.Rezone(
                 change=change,
+                cause=cause,
                 keep=keep,
                 context=each.context,
                 current=each.current,
@@ -122,7 +138,7 @@ class Looking:
             found.setdefault(id_, set()).add(slot)
         return found
 
-    async def _read(self, tenant: str, schedules: Sequence[UUID]) -> list[_Read]:
+    async def _read(self, tenant: str, schedules: Sequence[UUID], zone: str | Unasked | None = UNASKED) -> list[_Read]:
         streams = await self._store.scoped(tenant).load_many(schedules)
         states = [fold_schedule(id_, streams[id_]) for id_ in schedules if id_ in streams]
         people = await self._people(tenant, states)
@@ -131,6 +147,8 @@ class Looking:
         read: list[_Read] = []
         for state in states:
             person = people.get(state.id)
+            if person is not None and not isinstance(zone, Unasked):
+                person = replace(person, zone=zone)
             context = state.context(
                 now,
                 default_zone=self._default_zone,

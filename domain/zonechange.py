@@ -1,7 +1,8 @@
-"""A change of the zone data: which planned slots it moved, told once and for all, and that it was undone.
+"""A change of the zone data, or of a recipient's zone: which planned slots it moved, and that it was undone.
 
-Two streams a tenant: one with every change of the release, and one per change with the slots that it moved, in parts,
-each appended together with the schedules' own events. So the report is never ahead of what was done, nor behind.
+A stream a tenant with every change of the release, a stream a recipient with every one of their zone that moved
+anything, and one per change with the slots that it moved, in parts, each appended together with the schedules' own
+events. So the report is never ahead of what was done, nor behind.
 """
 
 from __future__ import annotations
@@ -43,6 +44,21 @@ class ZoneDataAdopted(Event):
     keep: Literal["wall_time", "instant"]
 
 
+class RecipientMoved(Event):
+    """A recipient's zone is another, and slots of the schedules that follow it are brought there."""
+
+    name: ClassVar[str] = "zone_data.recipient_moved.v1"
+    change: UUID
+    #: Version of the recipient's stream that set the zone.
+    recipient_version: int
+    #: None: none was known.
+    before: str | None = None
+    zone: str | None = None
+    #: Release of the zone data.
+    version: str
+    keep: Literal["wall_time", "instant"]
+
+
 class SlotsMoved(Event):
     """A part of what the change concerned. Under `keep` `instant` they stayed, and `after` is where they would be."""
 
@@ -56,7 +72,7 @@ class ZoneDataReported(Event):
 
     name: ClassVar[str] = "zone_data.reported.v1"
     change: UUID
-    #: How many had been planned by another release.
+    #: How many had been planned by another release; or followed the recipient.
     checked: int
     #: Zone -> how many slots it moved.
     zones: dict[str, int]
@@ -81,13 +97,13 @@ class ZoneDataUndone(Event):
     left: int
 
 
-ZoneDataEvent = ZoneDataAdopted | SlotsMoved | ZoneDataReported | SlotsRestored | ZoneDataUndone
-ZONE_DATA_EVENTS = (ZoneDataAdopted, SlotsMoved, ZoneDataReported, SlotsRestored, ZoneDataUndone)
+ZoneDataEvent = ZoneDataAdopted | RecipientMoved | SlotsMoved | ZoneDataReported | SlotsRestored | ZoneDataUndone
+ZONE_DATA_EVENTS = (ZoneDataAdopted, RecipientMoved, SlotsMoved, ZoneDataReported, SlotsRestored, ZoneDataUndone)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of a tenant's plans, as its events tell it."""
+    """One change of a tenant's plans, as its events tell it; `moved`: of a recipient's zone, else of the zone data."""
 
     id: UUID
     version: str
@@ -99,11 +115,22 @@ class Change:
     undone_at: datetime | None = None
     restored: int = 0
     left: int = 0
+    moved: RecipientMoved | None = None
 
 
 def changes_stream(tenant: str) -> UUID:
     """The stream of every change of a tenant's plans."""
     return derived_id(tenant, "zone data", "changes")
+
+
+def moves_stream(tenant: str, recipient: str) -> UUID:
+    """The stream of every change of a recipient's zone that moved anything."""
+    return derived_id(tenant, "recipient zones", recipient)
+
+
+def move_id(tenant: str, recipient: str, version: int) -> UUID:
+    """The change that belongs to a version of the recipient that set their zone: the same however often it is asked."""
+    return derived_id(tenant, f"recipient zone {version}", recipient)
 
 
 def slots_stream(tenant: str, change: UUID) -> UUID:
@@ -112,12 +139,15 @@ def slots_stream(tenant: str, change: UUID) -> UUID:
 
 
 def changes(events: Sequence[tuple[Event, datetime]]) -> list[Change]:
-    """What a tenant's stream tells, oldest first; each event with the instant at which it was recorded."""
+    """What a stream of changes tells, oldest first; each event with the instant at which it was recorded."""
     found: dict[UUID, Change] = {}
     for event, at in events:
         match event:
             case ZoneDataAdopted():
                 found[event.change] = Change(event.change, event.version, event.keep, at)
+            case RecipientMoved():
+                # What was broken off is finished under the same name: told twice only if two did so at once.
+                found.setdefault(event.change, Change(event.change, event.version, event.keep, at, moved=event))
             case ZoneDataReported():
                 zones = tuple(sorted(event.zones.items()))
                 found[event.change] = replace(found[event.change], checked=event.checked, zones=zones)

@@ -19,6 +19,10 @@ from horae.projections.away import DATABASE_AWAY
 CHANNEL = "horae_clock"
 _RECONNECT_S = 0.2
 PATIENCE_S = 20.0
+#: A server that says nothing for so long is taken for gone.
+ANSWER_S = 10.0
+#: A notification may be lost with its connection, so the row is looked at anew at times.
+LOOK_AGAIN_S = 5.0
 
 
 _log = structlog.get_logger(__name__)
@@ -108,7 +112,7 @@ class VirtualClock:
                 # One connection is kept: time may move through thousands of due instants in a second.
                 async with self._writing:
                     if self._writer is None or self._writer.is_closed():
-                        self._writer = await asyncpg.connect(self._dsn)
+                        self._writer = await self._connect()
                     row = await self._writer.fetchrow(query, instant, CHANNEL)
             except DATABASE_AWAY as error:
                 if self._writer is not None:
@@ -119,6 +123,9 @@ class VirtualClock:
             else:
                 break
         await self._saw(row)
+
+    async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
+        return await asyncpg.connect(self._dsn, timeout=ANSWER_S, command_timeout=ANSWER_S)
 
     async def _saw(self, row: asyncpg.Record | None) -> None:
         if row is None:
@@ -133,7 +140,7 @@ class VirtualClock:
         woken = asyncio.Event()
         while True:
             try:
-                connection = await asyncpg.connect(self._dsn)
+                connection = await self._connect()
                 try:
                     connection.add_termination_listener(lambda *_: woken.set())
                     await connection.add_listener(CHANNEL, lambda *_: woken.set())
@@ -141,7 +148,9 @@ class VirtualClock:
                         woken.clear()
                         await self._saw(await connection.fetchrow("SELECT now, target FROM sys.clock"))
                         ready.set()
-                        await woken.wait()
+                        with contextlib.suppress(TimeoutError):
+                            async with asyncio.timeout(LOOK_AGAIN_S):
+                                await woken.wait()
                 finally:
                     connection.terminate()
             except DATABASE_AWAY as error:

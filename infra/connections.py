@@ -10,9 +10,9 @@ from typing import Final
 from horae.infra.settings import Settings
 
 #: What a process holds besides its pool of the read models: the store's writer and readers, what listens, locks, the
-#: feed, and the virtual clock. A test counts.
+#: feed, the virtual clock, and what audits and learns. A test counts.
 _API_BESIDES: Final = 12
-_WORKER_BESIDES: Final = 17
+_WORKER_BESIDES: Final = 19
 #: A relay that works, or an indexer, in all.
 _FOLLOWER: Final = 12
 _FOLLOWERS: Final = 3

@@ -5,6 +5,7 @@ Place in the flow: indexer_process -> `open_indexing` -> streams/indexing.py. Wh
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -12,17 +13,21 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import asyncpg
 from prometheus_client import CollectorRegistry, generate_latest
 
-from horae.domain.errors import Invalid
-from horae.infra.elasticsearch.connection import connect
+from horae.domain.errors import Invalid, Unavailable
+from horae.infra.elasticsearch.connection import BULK_TIMEOUT_S, connect
 from horae.infra.elasticsearch.documents import ElasticsearchDocuments
 from horae.infra.elasticsearch.indices import Indices
 from horae.infra.elasticsearch.reindex import Reindex
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.heartbeat import Beat, beat_on
 from horae.infra.settings import Settings
+from horae.infra.watchdog import watch_progress
 from horae.projections import schema
+from horae.projections.away import DATABASE_AWAY
+from horae.projections.search import positions
 from horae.streams.indexing import Indexer, IndexerConfig
 from horae.streams.indexmetrics import IndexerMetrics
 from horae.streams.messages import LOG_TOPIC
@@ -81,9 +86,30 @@ async def open_indexing(settings: Settings) -> AsyncIterator[Indexing]:
         work = Indexing(indexer)
         work.services.append(("index", indexer.run()))
         work.services.append(("heartbeat", beat_on(pool, incarnation, measure, "indexer")))
+        # Nothing counts before a bulk is answered, and each may take its time.
+        interval_s = max(settings.health_check_interval_s, 2 * BULK_TIMEOUT_S)
+        work.services.append(("progress", watch_indexing(indexer, pool, interval_s)))
         if settings.profile == "stack":
             work.services.append(("road", _road(settings, indexer)))
         yield work
+
+
+async def watch_indexing(indexer: Indexer, pool: asyncpg.Pool[asyncpg.Record], interval_s: float) -> None:
+    """Raise `Stuck` when documents do not follow the read models for so long, and nothing is away that they need.
+
+    An engine that is slow is none that stands still: each request that it answers is progress.
+    """
+
+    async def indexable() -> int:
+        if indexer.excused:
+            raise Unavailable("the indexer waits")
+        try:
+            async with asyncio.timeout(interval_s), pool.acquire() as conn:
+                return min((await positions.applied(conn)).values(), default=0)
+        except (*DATABASE_AWAY, TimeoutError) as error:
+            raise Unavailable(str(error)) from error
+
+    await watch_progress(lambda: indexer.position, indexable, interval_s, done=lambda: indexer.engine.answered)
 
 
 async def _road(settings: Settings, indexer: Indexer) -> None:

@@ -32,13 +32,14 @@ class LagWatch:
                 await self.look()
             await asyncio.sleep(EVERY_S)
 
-    async def look(self) -> None:
-        """Remember how long the log is now."""
+    async def look(self) -> int:
+        """Remember how long the log is now; its head."""
         head = await self._head()
         if not self._looks or head > self._looks[-1][0]:
             self._looks.append((head, self._monotonic()))
         while len(self._looks) > _MOST_LOOKS:
             del self._looks[1]
+        return head
 
     def seconds(self, applied: int) -> float:
         """Since when there has been an event later than `applied`; 0: there is none."""

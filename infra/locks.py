@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import asyncpg
 
+#: A server that says nothing for so long, in seconds, is taken for gone.
+_PATIENCE_S = 10.0
+
 #: No snapshot is held for longer than this, in seconds.
 LOOK_AGAIN_S = 1
 
@@ -27,8 +30,15 @@ END $$
 async def wait_for(session: asyncpg.Connection[asyncpg.Record], lock_class: int, lock_object: int) -> None:
     """Return when `session` holds the lock (both numbers signed, of 32 bits), which it does until it ends.
 
-    It may hold it more than once then: it is let go by ending the session, not by unlocking.
+    It may hold it more than once then: it is let go by ending the session, not by unlocking. Raises `TimeoutError` when
+    the server falls silent (the session is ended then), and what asyncpg raises when it goes.
     """
     wait = _WAIT.format(timeout_s=LOOK_AGAIN_S, lock_class=int(lock_class), lock_object=int(lock_object))
-    while not await session.fetchval("SELECT pg_try_advisory_lock($1, $2)", lock_class, lock_object):
-        await session.execute(wait)
+    try:
+        while not await session.fetchval(
+            "SELECT pg_try_advisory_lock($1, $2)", lock_class, lock_object, timeout=_PATIENCE_S
+        ):
+            await session.execute(wait, timeout=LOOK_AGAIN_S + _PATIENCE_S)
+    except TimeoutError:
+        session.terminate()
+        raise

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from horae.api.exposition import labelled, merged
 from horae.api.services import Check, Health
+from horae.infra.lag import LagWatch
 from horae.projections.progress import Progress
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ SILENCE_S = 5.0
 FORGOTTEN_S = 60.0
 #: So many due and unclaimed occurrences are more than the workers keep up with.
 CROWDED = 10_000
+#: An event that has waited so long for its way into Kafka waits too long; the alert has the same bound.
+RELAY_LAG_S = 10.0
 #: A rate is measured over no less.
 _RATE_OVER_S = 1.0
 _EXECUTED = re.compile(r"^schedule_execution_duration_seconds_count(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
@@ -90,11 +93,14 @@ def executor_check(pool: Pool) -> Check:
     return check
 
 
-def relay_check(pool: Pool, progress: Callable[[], Awaitable[int]]) -> Check:
+def relay_check(
+    pool: Pool, head: Callable[[], Awaitable[int]], *, monotonic: Callable[[], float] = time.monotonic
+) -> Check:
     """The relay, by its sign of life and how far the log is published; without it workers read the log themselves.
 
-    `progress`: the log's head.
+    Degraded while an event has been seen unpublished for more than `RELAY_LAG_S`. `head`: the log's.
     """
+    watch = LagWatch(head, monotonic)
 
     async def check() -> Health:
         began = time.perf_counter()
@@ -103,14 +109,19 @@ def relay_check(pool: Pool, progress: Callable[[], Awaitable[int]]) -> Check:
             "(SELECT position FROM sys.relay) AS position FROM sys.heartbeats AS h WHERE h.kind = 'relay'"
         )
         response_ms = round((time.perf_counter() - began) * 1000, 3)
-        position = row["position"] if row is not None else 0
-        details = {"position": position, "lag": max(0, await progress() - position)}
+        position = row["position"] if row is not None and row["position"] is not None else 0
+        behind = max(0, await watch.look() - position)
+        behind_s = round(watch.seconds(position), 1)
+        details = {"position": position, "lag": behind, "lagSeconds": behind_s}
         meanwhile = "workers read the log from PostgreSQL"
         if row is None or row["age_s"] is None:
             return Health("degraded", response_ms, details, f"no relay has begun to work yet; {meanwhile}")
         if row["age_s"] > SILENCE_S:
             silence = f"the relay has said nothing for {row['age_s']:.0f} s"
             return Health("degraded", response_ms, details, f"{silence}; {meanwhile}")
+        if behind_s > RELAY_LAG_S:
+            late = f"{behind} events are not in Kafka, one of them for {behind_s:.0f} s"
+            return Health("degraded", response_ms, details, f"{late}; {meanwhile}")
         return Health("healthy", response_ms, details)
 
     return check

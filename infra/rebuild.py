@@ -54,11 +54,19 @@ class RebuildRunning(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TableReport:
-    """One table of both copies at the same position. `same` None: there is nothing to compare with."""
+    """One table of both copies at the same position: rows, and a checksum over all columns, of each copy."""
 
     table: str
     rows: int
-    same: bool | None
+    checksum: int
+    #: Of the live copy; None: it cannot be compared.
+    live_rows: int | None = None
+    live_checksum: int | None = None
+
+    @property
+    def same(self) -> bool | None:
+        """Whether both copies hold the same; None: there is nothing to compare with."""
+        return None if self.live_rows is None else (self.rows, self.checksum) == (self.live_rows, self.live_checksum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +187,7 @@ async def _compare(conn: Connection, *, comparable: bool) -> list[TableReport]:
     rebuilt = await checksums(conn, SHADOW)
     live = await checksums(conn, schema.SCHEMA) if comparable else {}
     return [
-        TableReport(table, rows, live[table] == (rows, checksum) if table in live else None)
+        TableReport(table, rows, checksum, *live.get(table, (None, None)))
         for table, (rows, checksum) in sorted(rebuilt.items())
     ]
 

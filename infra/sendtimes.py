@@ -7,13 +7,15 @@ imported with the first question; a fit runs beside the event loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import asyncpg
 
+from horae.api.services import Health
 from horae.commands.ports import Ask, Habits, HourChance
 from horae.domain.errors import Unavailable
 from horae.domain.model import ModelFitted
@@ -31,20 +33,74 @@ if TYPE_CHECKING:
 SAMPLE = 3_000
 #: So long whoever plans waits for the learner; then the default time is taken.
 PATIENCE_S = 5.0
+#: So long a question that had no answer counts against the learner, unless a later one has one.
+TROUBLE_S = 60.0
 _CHANNELS = {"webhook": 0, "kafka": 1, "log": 2}
 #: Models that are kept ready.
 _KEPT = 64
 
 
 class PostgresSendTimes:
-    """Both ports on one pool. `default`: the time of day where too little is known; `rules` None: the domain's own."""
+    """Both ports on one pool. `default`: the time of day where too little is known; `rules` None: the domain's own.
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], default: str = "09:00", rules: Rules | None = None) -> None:
+    `patience_s`: how long a question may take.
+    """
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool[asyncpg.Record],
+        default: str = "09:00",
+        rules: Rules | None = None,
+        *,
+        patience_s: float = PATIENCE_S,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._patience_s, self._monotonic = patience_s, monotonic
         self._pool, self._default, self._rules = pool, default, rules
         self._models: dict[str, Model] = {}
+        #: Questions since the start, and those of them that had no answer.
+        self._asked = self._failed = 0
+        #: What went wrong with the last question, and when (monotonic).
+        self._trouble: tuple[str, float] | None = None
+
+    async def health(self) -> Health:
+        """Whether it can be asked: its tables can be read, and the last question had an answer or is long ago."""
+        began = time.perf_counter()
+        trouble = None
+        try:
+            async with self._reading("") as conn:
+                await queries.habits_of(conn, "", [])
+                await queries.model_of(conn, "")
+        except Unavailable as error:
+            trouble = str(error)
+        except Exception as error:  # noqa: BLE001  whatever it is, plans fall back, and here it is told
+            trouble = f"{type(error).__name__}: {error}"
+        trouble = f"the learner cannot be asked: {trouble}" if trouble is not None else self._lately()
+        details = {"asked": self._asked, "failed": self._failed, "models": len(self._models)}
+        response_ms = round((time.perf_counter() - began) * 1000, 3)
+        if trouble is not None:
+            return Health("degraded", response_ms, details, f"{trouble}; meanwhile `best` takes the default time")
+        return Health("healthy", response_ms, details)
+
+    def _lately(self) -> str | None:
+        """What was wrong with the last question, unless that is long ago: nobody may have asked since it was mended."""
+        if self._trouble is None or (ago_s := self._monotonic() - self._trouble[1]) > TROUBLE_S:
+            return None
+        return f"a question {ago_s:.0f} s ago had no answer: {self._trouble[0]}"
 
     async def choose(self, tenant: str, asks: Sequence[Ask], now: datetime) -> list[Choice]:
         """See `SendTimes.choose`."""
+        self._asked += 1
+        try:
+            chosen = await self._choose(tenant, asks, now)
+        except Exception as error:
+            self._failed += 1
+            self._trouble = (f"{type(error).__name__}: {error}", self._monotonic())
+            raise
+        self._trouble = None
+        return chosen
+
+    async def _choose(self, tenant: str, asks: Sequence[Ask], now: datetime) -> list[Choice]:
         from horae.domain.learning.asking import Wish, pick
         from horae.domain.learning.choice import Rules
         from horae.domain.learning.dice import word
@@ -123,7 +179,7 @@ class PostgresSendTimes:
     @asynccontextmanager
     async def _reading(self, tenant: str) -> AsyncIterator[Connection]:
         try:
-            async with asyncio.timeout(PATIENCE_S), tenant_connection(self._pool, tenant) as conn:
+            async with asyncio.timeout(self._patience_s), tenant_connection(self._pool, tenant) as conn:
                 yield conn
         except DATABASE_AWAY as error:
             raise Unavailable(f"The learner's read models are away: {error}.", hint="Send it again.") from error

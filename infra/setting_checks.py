@@ -63,7 +63,14 @@ def standard_of(hours: str, country: str | None, *, weekends: bool) -> Standard:
 
 #: Topics with a meaning to us: who may name the topic of a release may not name these.
 OWN_TOPICS = frozenset(
-    {"horae-log", "schedule-commands", "schedule-command-replies", "schedule-commands-dead", "engagement-events"}
+    {
+        "horae-log",
+        "schedule-commands",
+        "schedule-command-replies",
+        "schedule-commands-dead",
+        "engagement-events",
+        "engagement-events-dead",
+    }
 )
 
 

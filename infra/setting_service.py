@@ -176,3 +176,11 @@ class ServiceSettings(BaseSettings):
     postgres_connection_timeout_ms: Annotated[
         int, Named("POSTGRES_CONNECTION_TIMEOUT", "postgres.connectionTimeout", None, ("ENV-12",))
     ] = Field(30_000, ge=100, description="How long work waits for a server that is away, in milliseconds; then 503.")
+    postgres_long_statement_timeout_ms: Annotated[
+        int, Named("HORAE_POSTGRES_LONG_STATEMENT_TIMEOUT", "postgres.longStatementTimeout")
+    ] = Field(
+        300_000,
+        ge=1_000,
+        description="How long a statement of the auditor or the learner may take, in milliseconds: they ask about "
+        "everything there is, and nobody waits for them.",
+    )

@@ -1,8 +1,8 @@
 """What commands ask of the read models: where a series stands, who keeps to a calendar, and what is on its way.
 
 Place in the flow: implements `SeriesPointers`, `OpenOccurrences` and `CalendarUsers` of `commands.ports`, and
-`PlansOfOthers`, over the projections' queries, as the API's role. The read models follow the log within milliseconds;
-whoever asks waits for them, but not for ever.
+`PlansOfOthers` and `Followers`, over the projections' queries, as the API's role. The read models follow the log
+within milliseconds; whoever asks waits for them, but not for ever.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from horae.projections.queries import (
     current_slot,
     list_occurrences,
     planned_by_others,
+    schedules_following,
     schedules_on,
 )
 from horae.projections.tenancy import tenant_connection
@@ -85,6 +86,12 @@ class ReadModelStanding:
             await self._reach(await self._store.head())
         async with tenant_connection(self._pool, tenant) as connection:
             return await planned_by_others(connection, tenant, version, after, limit)
+
+    async def following(self, tenant: str, recipient_ref: str, position: int, shard: int) -> list[UUID]:
+        """See `Followers.following`."""
+        await self._reach(position, shard)
+        async with tenant_connection(self._pool, tenant) as connection:
+            return await schedules_following(connection, tenant, recipient_ref)
 
     async def _reach_version(self, tenant: str, schedule: UUID, version: int) -> None:
         if not self._progress.sharded:

@@ -1,7 +1,7 @@
 """Ends a worker that makes no progress: a process that is started anew helps, one that hangs does not.
 
-Place in the flow: beside the worker's work. Two ways to be stuck: the read models stand still although the log goes on,
-and the event loop does not turn any more (which only another thread can notice).
+Place in the flow: beside the work of workers and indexers. Two ways to be stuck: what it keeps up to date stands still
+although there is more, and the event loop does not turn any more (which only another thread can notice).
 """
 
 from __future__ import annotations
@@ -22,23 +22,29 @@ class Stuck(Exception):
 
 
 async def watch_progress(
-    position: Callable[[], int], head: Callable[[], Awaitable[int]], interval_s: float, *, looks: int = 4
+    position: Callable[[], int],
+    head: Callable[[], Awaitable[int]],
+    interval_s: float,
+    *,
+    looks: int = 4,
+    done: Callable[[], int] = lambda: 0,
 ) -> None:
-    """Raise `Stuck` when `position()` does not move for `interval_s` although `head()` lies ahead of it.
+    """Raise `Stuck` when neither `position()` nor `done()` moves for `interval_s` although `head()` lies ahead.
 
-    A log that cannot be read is no reason: then nothing can progress, and starting anew would not help.
+    `done`: counts what is done on the way from one position to the next, where that may take longer. What `head`
+    cannot tell (`Unavailable`) is no reason: then nothing can progress, and starting anew would not help.
     """
-    seen, since = position(), time.monotonic()
+    seen, since = (position(), done()), time.monotonic()
     while True:
         await asyncio.sleep(interval_s / looks)
         try:
             behind = await head() > position()
         except Unavailable:
             behind = False
-        if position() != seen or not behind:
-            seen, since = position(), time.monotonic()
+        if (position(), done()) != seen or not behind:
+            seen, since = (position(), done()), time.monotonic()
         elif time.monotonic() - since > interval_s:
-            raise Stuck(f"the read models stay at position {seen} for {time.monotonic() - since:.0f} s")
+            raise Stuck(f"no progress from position {seen[0]} for {time.monotonic() - since:.0f} s")
 
 
 def watch_loop(loop: asyncio.AbstractEventLoop, interval_s: float, exit_code: int) -> None:

@@ -21,6 +21,7 @@ from horae.commands.keys import Keys
 from horae.commands.models import Models
 from horae.commands.occurrences import Occurrences
 from horae.commands.ports import Clock
+from horae.commands.recipientmoves import RecipientMoves
 from horae.commands.subscriptions import Subscriptions
 from horae.commands.zonechanges import ZoneChanges
 from horae.infra.build import build_info
@@ -59,7 +60,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             patience_s=settings.postgres_connection_timeout_ms / 1000,
         )
         await stack.enter_async_context(store)
-        pool = await create_pool(dsn, min_size=2, max_size=api_pool(settings))
+        pool = await create_pool(
+            dsn, min_size=2, max_size=api_pool(settings), patience_s=settings.postgres_connection_timeout_ms / 1000
+        )
         stack.push_async_callback(pool.close)
         progress = Progress(dsn)
         await progress.start()
@@ -79,6 +82,17 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             models=Models(store, clock, ids, made.send_times),
             calendars=made.calendars,
             subscriptions=Subscriptions(made.calendars, clock, real_clock, source, shortest),
+            recipient_moves=RecipientMoves(
+                store,
+                clock,
+                ids,
+                refs,
+                made.standing,
+                made.standing,
+                made.recipients,
+                settings.default_zone,
+                settings.standard,
+            ),
             zone_changes=ZoneChanges(
                 store, clock, ids, made.standing, made.standing, settings.default_zone, settings.standard
             ),
@@ -106,6 +120,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             checks={
                 "executor": executor_check(pool),
                 "start": caught_up_check(progress, await store.head()),
+                # The learner answers within this process; others have a service for it, under this name.
+                "ml-service": made.send_times.health,
                 **outside_checks(settings, pool, store.head),
             },
             registry=registry,

@@ -26,6 +26,7 @@ from horae.infra.build import build_info
 from horae.infra.channels.log import LogChannel
 from horae.infra.channels.webhook import WebhookChannel
 from horae.infra.clock import SystemClock, VirtualClock
+from horae.infra.companions import ReadModelCompanions
 from horae.infra.connections import worker_pool
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.heartbeat import Beat, beat_on
@@ -49,6 +50,9 @@ from horae.streams.metrics import Metrics
 from horae.streams.recovery import Recovery, RecoveryConfig
 from horae.streams.stepper import Applying, SteppedClock, Stepper
 
+#: A server that does not answer a feed's statement for so long is taken for gone: longer than the longest that they are
+#: seen to take, on a machine that is busy.
+_PATIENCE_S = 60.0
 #: So long a transaction of a feed may do nothing: each of its statements follows the one before at once.
 _IDLE_IN_TRANSACTION_S = 5
 
@@ -77,6 +81,8 @@ class Parts:
     dsn: str
     store: PostgresEventStore
     pool: asyncpg.Pool[asyncpg.Record]
+    #: For statements that take long: those of the auditor and the learner, one connection each.
+    long: asyncpg.Pool[asyncpg.Record]
     clock: Clock
     #: The installation's virtual clock, and ours; None on real time.
     virtual: VirtualClock | None
@@ -125,7 +131,7 @@ class Parts:
         """Compares what should have ended with what did; one is enough."""
         return Auditor(
             AuditorConfig(),
-            self.pool,
+            self.long,
             self.store,
             self.clock,
             self.metrics,
@@ -137,12 +143,14 @@ class Parts:
         """Closes attribution windows and fits models; one is enough."""
         ids = NewIds()
         recipients = Recipients(self.store, self.clock, ids, self.refs)
+        fitting = PostgresSendTimes(self.long, patience_s=self.settings.postgres_long_statement_timeout_ms / 1000)
         return Learner(
             LearnerConfig(),
-            self.pool,
+            self.long,
             Engagements(self.store, self.clock, ids, self.refs, recipients, self.settings.default_zone),
-            Models(self.store, self.clock, ids, PostgresSendTimes(self.pool)),
+            Models(self.store, self.clock, ids, fitting),
             self.clock,
+            self.metrics,
         )
 
     def add_watches(self, work: Work) -> None:
@@ -173,7 +181,7 @@ class Parts:
 
         A worker that is stopped in the middle of one loses it after a while, so that they need not wait for long.
         """
-        connection = await schema.connect(self.dsn)
+        connection = await schema.connect(self.dsn, patience_s=_PATIENCE_S)
         await connection.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_IN_TRANSACTION_S}s'")
         return connection
 
@@ -203,8 +211,13 @@ async def open_parts(settings: Settings, incarnation: Incarnation) -> AsyncItera
             patience_s=settings.postgres_connection_timeout_ms / 1000,
         )
         await stack.enter_async_context(store)
-        pool = await schema.create_pool(dsn, min_size=2, max_size=worker_pool(settings))
+        patience_s = settings.postgres_connection_timeout_ms / 1000
+        pool = await schema.create_pool(dsn, min_size=2, max_size=worker_pool(settings), patience_s=patience_s)
         stack.push_async_callback(pool.close)
+        # Most workers neither audit nor learn: of those none is open.
+        statement_s = settings.postgres_long_statement_timeout_ms / 1000
+        long = await schema.create_pool(dsn, min_size=0, max_size=2, patience_s=patience_s, statement_s=statement_s)
+        stack.push_async_callback(long.close)
         refs = Refs(bytes.fromhex(settings.encryption_key.get_secret_value()))
         channels = Channels(
             log=LogChannel(settings.data),
@@ -220,10 +233,19 @@ async def open_parts(settings: Settings, incarnation: Incarnation) -> AsyncItera
             dsn,
             store,
             pool,
+            long,
             clock,
             virtual,
             stepped,
-            Occurrences(store, clock, NewIds(), settings.default_zone, metrics.count_ended, settings.standard),
+            Occurrences(
+                store,
+                clock,
+                NewIds(),
+                settings.default_zone,
+                metrics.count_ended,
+                settings.standard,
+                ReadModelCompanions(pool),
+            ),
             channels,
             registry,
             metrics,

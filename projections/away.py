@@ -20,5 +20,15 @@ NO_SERVER = (
     asyncpg.InternalClientError,
 )
 
+#: A question that is well put gets no answer: the server is away, it or we have waited long enough, or it lacks what it
+#: needs (a disk that is full). Not: a fault in the question. Of errors of arguments the same holds as above.
+NO_ANSWER = (
+    OSError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    *NO_SERVER,
+)
+
 #: Whatever keeps a read or a write of our own from ending well: for loops that try again.
 DATABASE_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)

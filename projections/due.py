@@ -9,7 +9,7 @@ themselves: triggered, deferred, or between attempts. A held row waits for its s
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from uuid import UUID
@@ -27,6 +27,7 @@ ALL_SHARDS = tuple(range(SHARDS))
 
 _SQL = statements("due")
 _LOWEST_KEY = UUID(int=0)
+_ABOVE_ALL = (1 << 15) - 1
 
 
 class DueRow(NamedTuple):
@@ -48,7 +49,7 @@ class DueRow(NamedTuple):
     number: int | None
     #: The recipient's zone, if the plan used it.
     zone: str | None
-    origin: Literal["slot", "trigger"]
+    origin: Literal["slot", "trigger", "backfill"]
     held: bool
 
 
@@ -58,6 +59,13 @@ class DueChange(NamedTuple):
     row: Row
     key: UUID
     due: DueRow | None
+
+
+class Queue(NamedTuple):
+    """What waits for a tenant at one priority: queues of a priority take turns."""
+
+    priority: int
+    tenant: str
 
 
 class Overdue(NamedTuple):
@@ -97,6 +105,31 @@ async def next_due_at(
     return found
 
 
+async def queues(conn: Connection, at: datetime, after: Queue | None, limit: int) -> tuple[list[Queue], Queue | None]:
+    """Which queues have something due at `at`: of the `limit` that come after `after`, the more pressing first.
+
+    With them the one to go on after; None: that was the last. Costs a look into the index for each of the `limit`,
+    whatever they hold.
+    """
+    priority, tenant = after or (_ABOVE_ALL, "")
+    found = [
+        (Queue(record["priority"], record["tenant"]), record["due"])
+        for record in await conn.fetch(_SQL["queues"], at, priority, tenant, limit)
+    ]
+    return [queue for queue, is_due in found if is_due], found[-1][0] if len(found) == limit else None
+
+
+async def load_queues(
+    conn: Connection, after: Mapping[Queue, tuple[datetime, UUID]], at: datetime, each: int
+) -> list[DueRow]:
+    """Of every one of these queues the first `each` rows behind its (due_at, key) that are due at `at`.
+
+    In whatever shard; of each queue ascending by (due_at, key).
+    """
+    columns = [(queue.priority, queue.tenant, *place) for queue, place in after.items()]
+    return [due_row(record) for record in await conn.fetch(_SQL["load_queues"], *_arrays(columns, 4), at, each)]
+
+
 async def overdue(conn: Connection, upto: datetime, limit: int = 1_000) -> list[DueRow]:
     """What of any shard is due at or before `upto` and not held, earliest first: for taking over from the dead."""
     return await load_horizon(conn, ALL_SHARDS, upto, limit=limit)
@@ -107,11 +140,25 @@ async def get_due(conn: Connection, keys: Collection[UUID]) -> list[DueRow]:
     return [due_row(record) for record in await conn.fetch(_SQL["get_due"], list(keys))]
 
 
+async def claimed(conn: Connection, schedules: Collection[UUID]) -> list[tuple[UUID, UUID, Slot, bool]]:
+    """Of schedules: slots' occurrences that have begun (or were deferred) and not ended, and the last that was claimed.
+
+    Schedule, occurrence, slot, whether it is open; by schedule, latest slot first. The latest may come twice.
+    """
+    records = await conn.fetch(_SQL["claimed"], list(schedules))
+    return [(r["schedule"], r["id"], Slot(local=r["slot"], fold=r["fold"]), r["open"]) for r in records]
+
+
 async def backlog(conn: Connection, at: datetime) -> Overdue:
     """Numbers over all tenants; allowed to the API's role."""
     record = await conn.fetchrow(_SQL["backlog"], at)
     assert record is not None
     return Overdue(record["waiting"], record["overdue"], record["oldest"])
+
+
+def _arrays(rows: Collection[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """A list for each of `width` columns."""
+    return [[row[column] for row in rows] for column in range(width)]
 
 
 def due_row(record: Any) -> DueRow:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _SQL = statements("projector")
 _CHANNEL = "horae_applied"
 _RECONNECT_S = 0.2
+#: A server that says nothing for so long is taken for gone.
+_PATIENCE_S = 10.0
 #: A notification can be lost with its connection, so the position is also read anew at times.
 _REFRESH_S = 1.0
 
@@ -120,7 +122,7 @@ class Progress:
                     future.set_result(None)
 
     async def _connect(self) -> Connection:
-        conn = await connect(self._dsn)
+        conn = await connect(self._dsn, patience_s=_PATIENCE_S)
         await conn.add_listener(_CHANNEL, self._heard)
         await self._read(conn)
         return conn
@@ -141,7 +143,8 @@ class Progress:
             except DATABASE_AWAY:
                 conn = await self._reconnect(conn)
             except asyncio.CancelledError:
-                await conn.close(timeout=1)
+                with contextlib.suppress(*DATABASE_AWAY):
+                    await conn.close(timeout=1)
                 raise
 
     async def _reconnect(self, dead: Connection) -> Connection:

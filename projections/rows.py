@@ -59,7 +59,8 @@ class Standing:
     zone: str | None = None
     recipient_zone: str | None = None
     skipped: str = "[]"
-    #: JSON, a list: ["from", local, fold], ascending, or ["slot", local, fold, due_at or null, names of what it has].
+    #: JSON, a list: ["from", local, fold], ascending, or ["slot", local, fold, due_at or null, names of what it has]
+    #: and, of one that asked about conflicts, what was settled.
     varied: str = "[]"
     open: int = 0
     one_off: str | None = None
@@ -150,7 +151,7 @@ class Occurrence:
     schedule: UUID
     recipient_ref: str
     priority: int
-    origin: Literal["slot", "trigger"]
+    origin: Literal["slot", "trigger", "backfill"]
     status: str
     version: int
     due_at: datetime

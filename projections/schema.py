@@ -5,11 +5,12 @@ Place in the flow: run once at start, before anything feeds or reads; and by a r
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 
@@ -17,8 +18,15 @@ if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+    _Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    _Pool = asyncpg.Pool
 
 SCHEMA = "read"
+
+#: How long pools wait, in seconds, unless they are told otherwise: for a free connection, for one that is made, and for
+#: the answer to a statement.
+PATIENCE_S = 30.0
 
 #: Raise when the projector writes other rows from the same events, so that installations rebuild.
 RULES = 1
@@ -42,16 +50,69 @@ def fingerprint() -> str:
     return hashlib.sha256(f"{RULES}\n{_SCRIPT.read_text(encoding='utf-8')}".encode()).hexdigest()
 
 
-async def connect(dsn: str, schema: str = SCHEMA) -> asyncpg.Connection[asyncpg.Record]:
-    """A connection that reads and writes the copy of the read models in `schema`."""
-    return await asyncpg.connect(dsn, server_settings=_settings(schema))
+async def connect(
+    dsn: str, schema: str = SCHEMA, *, patience_s: float | None = None
+) -> asyncpg.Connection[asyncpg.Record]:
+    """A connection that reads and writes the copy of the read models in `schema`.
+
+    `patience_s` bounds each statement; None: whatever it takes, for work that takes long and is watched by somebody.
+    """
+    return await asyncpg.connect(dsn, server_settings=_settings(schema), command_timeout=patience_s)
+
+
+class Pool(_Pool):
+    """Connections that nobody waits for without end: `TimeoutError` when none is free in time."""
+
+    def __init__(self, *args: Any, patience_s: float, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._patience_s = patience_s
+
+    async def _acquire(self, timeout: float | None) -> Any:
+        # The library's own way to wait for so long starts a task for each connection that is asked for.
+        async with asyncio.timeout(self._patience_s if timeout is None else timeout):
+            return await super()._acquire(None)  # type: ignore[misc]
 
 
 async def create_pool(
-    dsn: str, schema: str = SCHEMA, *, min_size: int = 1, max_size: int = 10
-) -> asyncpg.Pool[asyncpg.Record]:
-    """A pool of such connections."""
-    return await asyncpg.create_pool(dsn, min_size=min_size, max_size=max_size, server_settings=_settings(schema))
+    dsn: str,
+    schema: str = SCHEMA,
+    *,
+    min_size: int = 1,
+    max_size: int = 10,
+    patience_s: float = PATIENCE_S,
+    statement_s: float | None = None,
+) -> Pool:
+    """A pool of such connections, for statements that are short: each ends after `patience_s`, on both sides.
+
+    `statement_s`: after so long instead, for a pool of those that take long; connections are waited for as ever.
+
+    A connection is given back as it is but for an open transaction, which is rolled back: settings are made for one
+    transaction (`SET LOCAL`, `set_config(..., true)`) and locks are taken for one, or on a connection of one's own.
+    """
+    if statement_s is None:
+        statement_s = patience_s
+    timeout_ms = max(1, round(statement_s * 1000))
+    pool = Pool(
+        dsn,
+        patience_s=patience_s,
+        min_size=min_size,
+        max_size=max_size,
+        max_queries=50_000,
+        max_inactive_connection_lifetime=300.0,
+        reset=_leave_as_it_is,
+        loop=None,
+        connection_class=asyncpg.Connection,
+        record_class=asyncpg.Record,
+        timeout=patience_s,
+        command_timeout=statement_s,
+        server_settings={**_settings(schema), "statement_timeout": str(timeout_ms)},
+    )
+    await pool
+    return pool
+
+
+async def _leave_as_it_is(_: object) -> None:
+    """Nothing to reset, and so no question to the server each time that a connection is given back."""
 
 
 def _settings(schema: str) -> dict[str, str]:

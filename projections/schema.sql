@@ -168,6 +168,8 @@ CREATE TABLE due (
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500,
         autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX due_due_at_idx ON due (due_at, key) WHERE NOT held;
+-- Who else has something due, when a flood of one priority and tenant fills the front of the index above.
+CREATE INDEX due_turns_idx ON due (priority, tenant, due_at, key) WHERE NOT held;
 CREATE INDEX due_waiting_idx ON due (schedule) WHERE "row" = 'occurrence';
 
 CREATE TABLE recipients (

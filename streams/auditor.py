@@ -139,6 +139,7 @@ class Auditor:
         self._raise_alarms(report)
         self.last = report
         await self._tell(report)
+        self._metrics.audited()
         return report
 
     async def _confirmed(self, suspects: Sequence[Suspect], before: datetime) -> list[Suspect]:

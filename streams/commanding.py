@@ -14,11 +14,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import structlog
 from pydantic import ValidationError
 
 from horae.streams.commandshape import (
@@ -30,75 +28,19 @@ from horae.streams.commandshape import (
     UnreadableCommand,
     read_command,
 )
-from horae.streams.relay import Message, Publisher, Undelivered
+from horae.streams.deadletters import LARGEST, cut, dead_letter
+from horae.streams.inputs import FOR_EVER, Door, Errand, Pause, Received, Request, Response
+from horae.streams.relay import Message, Publisher
 from horae.streams.topics import Topics
 
 #: Commands under way at once.
 _AT_ONCE = 100
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
-#: An error that nobody foresaw may be a moment's; one that comes so often is the command's.
-_TRIES_OF_A_POISON = 3
-#: Refusals that are the message's own fault, whatever the present state of things: it goes to the dead letters too.
-#: (Not found, conflict, changed meanwhile and too many requests are answers: the same command may pass later.)
-_FOR_EVER = frozenset({400, 401, 403, 413, 415, 422, 500})
 #: Longer names are no correlation, but a load.
 _ECHOED = 512
-
-log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """One message of the topic."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
-
-    @property
-    def place(self) -> str:
-        """Names it among all messages; what it causes has this for its request id."""
-        return f"{self.topic}/{self.partition}@{self.offset}"
-
-    def header(self, name: str) -> str | None:
-        """The last header of that name, in any case; None: there is none, or it is no text."""
-        for given, value in reversed(self.headers):
-            if given.lower() == name.lower():
-                try:
-                    return value.decode("ascii")
-                except UnicodeDecodeError:
-                    return None
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the door is asked."""
-
-    method: str
-    path: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What it answers."""
-
-    status: int
-    body: bytes
-    #: Of the header Retry-After.
-    retry_after_s: float | None = None
-
-
-Door = Callable[[Request], Awaitable[Response]]
-"""The API, without a socket. An exception counts as a 500."""
-
-Pause = Callable[[float], Awaitable[None]]
+#: Bytes; beside it there are the headers, all of them short.
+_LARGEST_REPLY = LARGEST - 20_000
+#: What a problem document is known by; the rest of it may be as long as the command.
+_OF_A_PROBLEM = ("type", "title", "status", "detail", "instance", "request_id", "code", "field", "hint")
 
 
 def runs(messages: Iterable[Received]) -> Iterator[list[Received]]:
@@ -133,7 +75,7 @@ class Commanding:
         key_header: str = "X-API-Key",
         pause: Pause = asyncio.sleep,
     ) -> None:
-        self._door, self._publisher, self._topics, self._pause = door, publisher, topics, pause
+        self._errand, self._topics = Errand(door, publisher, pause), topics
         self._key_header = key_header
         self._secret = frozenset({"authorization", key_header.lower()})
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -149,10 +91,10 @@ class Commanding:
         for message, reply in zip(messages, results, strict=True):
             said.append(self._reply(message, reply))
             counts["done" if reply.problem is None else "refused"] += 1
-            if reply.status in _FOR_EVER:
+            if reply.status in FOR_EVER:
                 said.append(self._dead_letter(message, reply))
                 counts["dead"] += 1
-        await self._publish(said)
+        await self._errand.tell(said)
         return counts
 
     # --- one command --------------------------------------------------------------------------------------------------
@@ -163,31 +105,8 @@ class Commanding:
         except UnreadableCommand as error:
             return _unreadable(message, error)
         async with self._slots:
-            response = await self._answered(self._request(message, command))
+            response = await self._errand.answered(self._request(message, command))
         return _reply_of(message, command, response)
-
-    async def _answered(self, request: Request) -> Response:
-        """The door's word, whatever time it takes to have one."""
-        wait_s, failures = _FIRST_WAIT_S, 0
-        while True:
-            response = await self._asked(request)
-            if response.status == 503:
-                await self._pause(min(max(wait_s, response.retry_after_s or 0.0), _LONGEST_WAIT_S))
-            elif response.status >= 500:
-                failures += 1
-                if failures == _TRIES_OF_A_POISON:
-                    return response
-                await self._pause(wait_s)
-            else:
-                return response
-            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
-
-    async def _asked(self, request: Request) -> Response:
-        try:
-            return await self._door(request)
-        except Exception:
-            log.exception("command_failed", path=request.path)
-            return Response(500, b"")
 
     def _request(self, message: Received, command: Command) -> Request:
         headers = {
@@ -222,12 +141,13 @@ class Commanding:
             if given is not None and len(given) <= _ECHOED:
                 headers[name] = given
         value = reply.model_dump_json(exclude_none=True).encode()
+        if len(value) > _LARGEST_REPLY and reply.problem is not None:
+            value = _shortened(reply).model_dump_json(exclude_none=True).encode()
         return Message(self._topics.replies, reply.id.encode("utf-8", "replace"), value, _encoded(headers))
 
     def _dead_letter(self, message: Received, reply: Reply) -> Message:
         """The message as it came, but for its key to us, with the reason."""
         problem = reply.problem or {}
-        kept = [(name, value) for name, value in message.headers if name.lower() not in self._secret]
         why = {
             "dead-reason": str(problem.get("detail", "")),
             "dead-code": str(problem.get("code", "")),
@@ -235,20 +155,7 @@ class Commanding:
             "dead-status": str(reply.status),
             "dead-from": message.place,
         }
-        key = message.key if message.key is not None else message.place.encode()
-        return Message(self._topics.dead, key, message.value or b"", [*kept, *_encoded(why)])
-
-    async def _publish(self, said: Sequence[Message]) -> None:
-        wait_s = _FIRST_WAIT_S
-        while said:
-            try:
-                await self._publisher.publish(said)
-            except Undelivered as error:
-                log.warning("replies_wait", error=str(error), replies=len(said))
-                await self._pause(wait_s)
-                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
-            else:
-                return
+        return dead_letter(self._topics.dead, message, why, self._secret)
 
 
 def _unreadable(message: Received, error: UnreadableCommand) -> Reply:
@@ -264,6 +171,14 @@ def _unreadable(message: Received, error: UnreadableCommand) -> Reply:
     }
     problem = {name: member for name, member in problem.items() if member is not None}
     return Reply(id=error.name or message.place, status=400, problem=problem)
+
+
+def _shortened(reply: Reply) -> Reply:
+    """What is left of a problem that repeats too much of a command: its texts are cut, lists and objects left out."""
+    problem = reply.problem or {}
+    kept = {name: problem[name] for name in _OF_A_PROBLEM if isinstance(problem.get(name), str | int)}
+    short = {name: cut(value) if isinstance(value, str) else value for name, value in kept.items()}
+    return reply.model_copy(update={"problem": {**short, "truncated": True}})
 
 
 def _reply_of(message: Received, command: Command, response: Response) -> Reply:

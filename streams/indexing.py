@@ -54,7 +54,12 @@ class IndexedLog(Protocol):
 
 
 class Engine(Protocol):
-    """What the indexer needs of the engine; both raise `Unavailable`."""
+    """What the indexer needs of the engine; both methods raise `Unavailable`."""
+
+    @property
+    def answered(self) -> int:
+        """How many requests with documents it has answered: a `put` may need many."""
+        ...
 
     async def put(self, documents: Sequence[Document]) -> None:
         """See `DocumentStore.put`."""
@@ -113,7 +118,7 @@ class Indexer:
         monotonic: Callable[[], float],
     ) -> None:
         self._config, self._store, self._pool = config, store, pool
-        self._engine, self._monotonic = engine, monotonic
+        self.engine, self._monotonic = engine, monotonic
         #: Positions as stored, and as they are: idle shards move on in memory alone, until there is something to store.
         self._stored: dict[int, int] | None = None
         self._at: dict[int, int] = {}
@@ -123,6 +128,10 @@ class Indexer:
         self._marked: dict[int, tuple[int, int]] = {}
         self._prepared = False
         self._failing = False
+        #: The last attempt failed because the engine or the database is away.
+        self._away = False
+        #: The engine is being prepared, which may mean that it is filled with everything there is.
+        self._preparing = False
         self._last_mark = monotonic()
         self._busy = asyncio.Lock()
         self._look = asyncio.Event()
@@ -138,6 +147,11 @@ class Indexer:
     def failing(self) -> bool:
         """Whether the last attempt failed: the engine or the database is away."""
         return self._failing
+
+    @property
+    def excused(self) -> bool:
+        """Whether it may stand still: what it needs is away, or everything is being filled anew."""
+        return self._away or self._preparing
 
     async def reached(self, position: int) -> None:
         """Return when everything up to there is in the documents, and the last attempt went well."""
@@ -212,24 +226,26 @@ class Indexer:
             self._stored = None
             self._look.set()
         except (*DATABASE_AWAY, Unavailable) as error:
-            self._failed(error)
+            self._failed(error, away=True)
             return False
         except Exception as error:
-            # A fault in the code: it would hit every attempt alike. What it is stands in the log, the watchdog sees it.
+            # A fault in the code: it would hit every attempt alike. What it is stands in the log; the watchdog sees
+            # that we stand still (`infra/indexing.py`).
             log.exception("indexer_failed", position=self.position)
-            self._failed(error)
+            self._failed(error, away=False)
             return False
         if self._failing:
             log.info("indexer_recovered", position=self.position)
-        self._failing = False
+        self._failing = self._away = False
         self._moved.set()
         return True
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception, *, away: bool) -> None:
         if not self._failing:
             log.warning("indexer_interrupted", position=self.position, error=str(error))
         self.counts.failures += 1
         self._failing, self._prepared, self._stored = True, False, None
+        self._away = away
         self._look.set()
 
     def _let_go(self) -> None:
@@ -282,17 +298,24 @@ class Indexer:
     async def _ready(self) -> None:
         """The engine prepared, and positions as they stand."""
         if not self._prepared:
-            head = await self._store.head()
-            async with self._pool.acquire() as conn:
-                await self._until_applied(conn, dict.fromkeys(ALL_SHARDS, head))
-            if await self._engine.prepare():
-                self.counts.filled += 1
-                await self._load()
-                self._at = {shard: max(head, at) for shard, at in self._at.items()}
-                await self._store_positions()
-            self._prepared = True
+            self._preparing = True
+            try:
+                await self._prepare()
+            finally:
+                self._preparing = False
         if self._stored is None:
             await self._load()
+
+    async def _prepare(self) -> None:
+        head = await self._store.head()
+        async with self._pool.acquire() as conn:
+            await self._until_applied(conn, dict.fromkeys(ALL_SHARDS, head))
+        if await self.engine.prepare():
+            self.counts.filled += 1
+            await self._load()
+            self._at = {shard: max(head, at) for shard, at in self._at.items()}
+            await self._store_positions()
+        self._prepared = True
 
     async def _load(self) -> None:
         async with self._pool.acquire() as conn:
@@ -341,7 +364,7 @@ class Indexer:
 
     async def _put(self, documents: list[Document]) -> None:
         if documents:
-            await self._engine.put(documents)
+            await self.engine.put(documents)
             self.counts.documents += len(documents)
 
     async def _until_applied(self, conn: Connection, needed: Mapping[int, int]) -> None:

@@ -7,10 +7,11 @@ once.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
@@ -21,7 +22,11 @@ from horae.commands.engagements import Engagements
 from horae.commands.models import Models
 from horae.commands.ports import Clock
 from horae.projections import queries
+from horae.streams.metrics import Metrics
 from horae.streams.periodic import look_every
+
+if TYPE_CHECKING:
+    from horae.projections.schema import Connection
 
 log = structlog.get_logger(__name__)
 
@@ -64,8 +69,12 @@ class Learner:
         engagements: Engagements,
         models: Models,
         clock: Clock,
+        metrics: Metrics,
     ) -> None:
         self._config, self._pool, self._clock = config.validate(), pool, clock
+        self._metrics = metrics
+        #: What was told of a tenant's model: when it was fitted, its version, people and trust.
+        self._told: dict[str, tuple[datetime, int, int, float]] = {}
         self._engagements, self._models = engagements, models
         #: When a tenant was last looked at in vain, by position: nothing new, or too little.
         self._looked: dict[str, datetime] = {}
@@ -73,7 +82,12 @@ class Learner:
 
     async def run(self) -> None:
         """Look every `every_s`, until cancelled. Survives a database that is away, and faults of its own."""
-        await look_every(self._config.every_s, "learner", self._all)
+        try:
+            await look_every(self._config.every_s, "learner", self._all)
+        finally:
+            # Another one learns from now on, and tells how well. Whoever does so again reads the models anew.
+            self._metrics.accuracy.clear()
+            self._told.clear()
 
     async def _all(self) -> None:
         while await self.run_once():
@@ -105,6 +119,7 @@ class Learner:
     async def _fit(self) -> int:
         async with self._pool.acquire() as conn:
             tenants = await queries.learning_tenants(conn)
+            await self._tell(conn, {row["tenant"]: row["fitted_at"] for row in tenants if row["fitted_at"]})
         now, position = self._clock.now(), 0
         for row in tenants:
             last = max(filter(None, (row["fitted_at"], self._looked.get(row["tenant"]))), default=None)
@@ -117,3 +132,19 @@ class Learner:
                 position = max(position, event.position)
                 log.info("model_fitted", tenant=row["tenant"], version=event.version)
         return position
+
+    async def _tell(self, conn: Connection, fitted: Mapping[str, datetime]) -> None:
+        """Tell how well the present models foretell. They are large: only those that are new are read."""
+        new = [tenant for tenant, at in fitted.items() if tenant not in self._told or self._told[tenant][0] != at]
+        for row in await queries.trust_in_models(conn, new) if new else ():
+            tenant = row["tenant"]
+            self._told[tenant] = (fitted[tenant], row["version"], row["people"], row["trust"])
+        if new:
+            people: Counter[int] = Counter()
+            trusted: dict[int, float] = defaultdict(float)
+            for _, version, count, trust in self._told.values():
+                people[version] += count
+                trusted[version] += count * trust
+            self._metrics.accuracy.clear()
+            for version, count in people.items():
+                self._metrics.accuracy.labels(str(version), "all").set(trusted[version] / max(1, count))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Final, Protocol
 from uuid import UUID
@@ -18,7 +19,9 @@ LATENESS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60,
 class Metrics:
     """One set per registry; labels are closed sets (no tenant, endpoint or recipient among them)."""
 
-    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+    def __init__(self, registry: CollectorRegistry = REGISTRY, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """`monotonic` gives seconds."""
+        self._monotonic, self._audited_at = monotonic, monotonic()
         self.execution = Histogram(
             "schedule_execution_duration_seconds",
             "Duration of one attempt, by its result and the kind of timing.",
@@ -44,6 +47,11 @@ class Metrics:
         )
         self.in_memory = Gauge("horae_due_rows_in_memory", "Due rows within the horizon.", registry=registry)
         self.stale = Counter("horae_stale_due_rows", "Due rows that turned out to be out of date.", registry=registry)
+        self.unplannable = Counter(
+            "horae_unplannable_due_rows",
+            "Due rows that could not be planned and were set aside: the log says why, the auditor names the slot.",
+            registry=registry,
+        )
         self.settled = Counter(
             "horae_unclaimed_settled", "Slots that ended or moved on without a claim.", ("kind",), registry=registry
         )
@@ -58,6 +66,12 @@ class Metrics:
         self.silent = Gauge(
             "horae_silent_slots", "Slots that should have ended and have not, at the last audit.", registry=registry
         )
+        self.audit_age = Gauge(
+            "horae_audit_age_seconds",
+            "Since this worker last brought an audit to its end, or began to work: one audits, so the smallest counts.",
+            registry=registry,
+        )
+        self.audit_age.set_function(lambda: self._monotonic() - self._audited_at)
         self.alarms = Counter("horae_auditor_alarms", "Silent slots found, each counted once.", registry=registry)
         self.calendar_refreshes = Counter(
             "horae_calendar_refreshes",
@@ -70,6 +84,13 @@ class Metrics:
             "Calendars whose subscription failed at the last look: they keep the last good days.",
             registry=registry,
         )
+        self.accuracy = Gauge(
+            "optimization_accuracy_ratio",
+            "How much of the gain that chosen send times foretold has come true, 0 to 1, when the present models were "
+            "fitted: mean over tenants by people. Told by the worker that learns; 1 until answers say otherwise.",
+            ("model_version", "segment"),
+            registry=registry,
+        )
         self.ended = Counter(
             "horae_occurrences_ended",
             "Occurrences that this worker ended, by outcome; dead_lettered and unknown are the dead letters.",
@@ -77,6 +98,10 @@ class Metrics:
             registry=registry,
         )
         self.feeds = FeedFigures(registry)
+
+    def audited(self) -> None:
+        """An audit has come to its end."""
+        self._audited_at = self._monotonic()
 
     def count_ended(self, outcome: str) -> None:
         """An occurrence's outcome is stored."""
@@ -163,6 +188,7 @@ class FeedFigures(Collector):
 
 FEED_COUNTS: Final = {
     "events": "Events applied to the read models.",
+    "healed": "Of these, those that were read from the event store because no record had brought them.",
     "parked": "Events set aside because they could not be applied, or because they come behind one.",
     "duplicates": "Records of events that were applied already, and skipped.",
     "gaps_healed": "Times that a shard's missing events were read from the event store.",

@@ -63,6 +63,8 @@ class ShardCounts:
 
     #: Applied; duplicates and parked ones are not.
     events: int = 0
+    #: Of these, read from the event store, and not brought by a record.
+    healed: int = 0
     #: Records of events that were applied already.
     duplicates: int = 0
     #: Shards that missed something, each time it was read from the store.
@@ -303,7 +305,9 @@ class ShardFeed:
         while after < upto:
             page = await self._log.shard_events(gaps.keys(), after, upto, _PORTION)
             after = page[-1].position if len(page) == _PORTION else upto
+            before = self.counts.events
             await self._apply(conn, page, dict.fromkeys(gaps, after))
+            self.counts.healed += self.counts.events - before
         self.counts.gaps_healed += 0 if asked else len(gaps)
 
     async def _apply(self, conn: Connection, events: Sequence[Recorded], reached: Mapping[int, int]) -> None:

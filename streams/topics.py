@@ -28,8 +28,10 @@ class Topics:
     dead: str
     #: Releases of notifications whose channel names no topic of its own.
     due: str
-    #: What recipients did, for the learner.
+    #: What recipients did, for the learner; others send it.
     engagement: str
+    #: Reports of it that were refused.
+    dead_engagement: str
 
     @classmethod
     def named(
@@ -45,6 +47,7 @@ class Topics:
             dead=prefix + "schedule-commands-dead",
             due=prefix + "notifications-due",
             engagement=prefix + "engagement-events",
+            dead_engagement=prefix + "engagement-events-dead",
         )
 
     def all(self) -> tuple[str, ...]:
@@ -58,4 +61,5 @@ class Topics:
             self.dead,
             self.due,
             self.engagement,
+            self.dead_engagement,
         )

@@ -32,7 +32,7 @@ class OccurrenceShown(Shown):
     slot: str = Field(description="Intended local time, without a zone.")
     fold: int
     number: int | None = None
-    origin: str = Field(description="`slot` of the timing, or `trigger` by hand")
+    origin: str = Field(description="`slot` of the timing, `trigger` by hand, or `backfill` of a slot that had passed")
     status: str = Field(
         description="waiting, deferred, executing, retrying, or its outcome: delivered, dead_lettered, suppressed, "
         "expired, missed, cancelled, unknown",
@@ -146,6 +146,11 @@ class Explanation(Shown):
     fold: int
     zone: str | None = None
     due_at: datetime | None = None
+    was_due_at: datetime | None = Field(
+        default=None,
+        description="Of one that a backfill asked for: when it had been due, by the timing of then; `due_at` is when "
+        "it was due for that backfill.",
+    )
     verdict: str = Field(
         description="An outcome (delivered, dead_lettered, suppressed, expired, missed, cancelled, unknown), a state "
         "(waiting, deferred, executing, retrying), or why nothing is on record: not_yet_due, paused, skipped, "

@@ -169,6 +169,9 @@ class ChangedSlot(Shown):
     fold: int = 0
     due_at: datetime | None = Field(default=None, description="Where it was moved to; null: where the series has it.")
     changed: tuple[str, ...] = Field(description="What else it has for itself.", examples=[["content"]])
+    settled: Settlement | None = Field(
+        default=None, description="How it stood there among others, where the schedule asks about conflicts."
+    )
 
 
 ScheduleStatus = Literal[
@@ -305,6 +308,10 @@ class Replanned(Shown):
     checked: int = Field(description="Schedules that were looked at.")
     moved: list[UUID] = Field(description="Those whose next slot goes out at another instant now, or not at all.")
     failed: list[UUID] = Field(description="Those that could not be looked at; send the same request again.")
+    change: UUID | None = Field(
+        default=None,
+        description="Of a recipient's zone: names the report, `/v1/recipients/{id}/moves/{change}`; null: none moved.",
+    )
 
 
 class TimingPreview(Request):

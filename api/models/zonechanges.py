@@ -1,4 +1,4 @@
-"""Answers about newer zone data: which of a tenant's planned slots they move, and what was moved before."""
+"""Answers about newer zone data and recipients' zones: which planned slots they move, and what was moved before."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from uuid import UUID
 
 from pydantic import Field
 
-from horae.api.models.schedules import Shown
+from horae.api.models.schedules import Replanned, Shown
 from horae.domain import timing as t
 from horae.domain.schedule import Keep
 
+_BERLIN = "Europe/Berlin"
 _TZDATA = "Release of the zone data that the service plans by."
 
 
@@ -48,17 +49,24 @@ class ZoneStatus(Shown):
 
 
 class ZoneChangeShown(Shown):
-    """A change of zone data that concerned the tenant's slots."""
+    """A change of zone data, or of a recipient's zone, that concerned the tenant's slots."""
 
-    id: UUID = Field(description="The same for all tenants of the installation.")
+    id: UUID = Field(description="Of zone data: the same for all tenants of the installation.")
     at: datetime = Field(description="When it began.")
     tzdata: str = Field(description="Release that plans were brought to.", examples=["2026f"])
     keep: Keep = Field(description="`wall_time`: slots kept their time on the clock; `instant`: their moment.")
-    checked: int | None = Field(default=None, description="Slots planned by another release; null: it was broken off.")
+    checked: int | None = Field(
+        default=None,
+        description="Slots planned by another release, or schedules that follow the recipient; null: broken off.",
+    )
     zones: dict[str, int] = Field(description="By zone: how many slots it concerned.")
     undone_at: datetime | None = None
     restored: int = Field(description="Slots that are back since.")
     left: int = Field(description="Slots that were not, because they had moved on.")
+    zone_before: str | None = Field(
+        default=None, description="Of a recipient's zone: the one before; null: none was known.", examples=[_BERLIN]
+    )
+    zone_after: str | None = Field(default=None, description="The one that they got.", examples=["Asia/Tokyo"])
 
 
 class ZoneChangeList(Shown):
@@ -76,3 +84,22 @@ class ZoneReport(ZoneChangeShown):
         description="Under `keep` `instant` they stayed, and `after` is where they would be."
     )
     next: str | None = None
+
+
+class RecipientMovePreview(Shown):
+    """What another zone of the recipient's would move; nothing was stored."""
+
+    checked: int = Field(description="Schedules that follow the recipient's zone.")
+    moves: list[MoveShown] = Field(description="The slots that they stand at, and where these would be.")
+    failed: list[UUID] = Field(description="Schedules that could not be looked at.")
+
+
+class RecipientMoveUndone(ZoneChangeShown):
+    """A change of a recipient's zone after it was undone."""
+
+    zone: str | None = Field(default=None, description="The zone that they have now.", examples=[_BERLIN])
+    replanned: Replanned | None = Field(
+        default=None,
+        description="What the zone that they have now did to schedules that were not as the change had left them; "
+        "null: the read models did not answer in time (set the recipient again), or it had been undone before.",
+    )

@@ -24,10 +24,9 @@ from horae.domain.ids import occurrence_id
 from horae.domain.key import Scope
 from horae.domain.timing.values import Instant, LocalTime
 from horae.projections import queries
-from horae.projections.queries.pages import encode
 
 if TYPE_CHECKING:
-    from horae.projections.schema import Connection
+    pass
 
 router = APIRouter(tags=["history and future"])
 
@@ -185,7 +184,7 @@ async def explain_schedule_slot(request: Request, schedule_id: UUID) -> Response
     answer = await services.schedules.get(caller.tenant, schedule_id)
     slot = t.Slot(local=asked.slot, fold=asked.fold)
     async with read_models(request, caller, asked.min_position, about=schedule_id) as conn:
-        run = await _missed_run_near(conn, caller.tenant, schedule_id, slot)
+        run = await queries.missed_run_near(conn, caller.tenant, schedule_id, slot)
     wanted = {schedule_id, occurrence_id(schedule_id, slot.local, slot.fold), *([run] if run else [])}
     streams = await services.store.scoped(caller.tenant).load_many(wanted)
     explanation = explain_slot(
@@ -196,10 +195,3 @@ async def explain_schedule_slot(request: Request, schedule_id: UUID) -> Response
         await _context(request, caller.tenant, answer.state),
     )
     return respond(explanation)
-
-
-async def _missed_run_near(conn: Connection, tenant: str, schedule: UUID, slot: t.Slot) -> UUID | None:
-    """The occurrence that heads the last missed run which began at or before the slot; the log says if it covers it."""
-    behind = encode("slot", slot.local, UUID(int=2**128 - 1))
-    page = await queries.list_occurrences(conn, tenant, schedule, status=("missed",), cursor=behind, limit=1)
-    return page.items[0].id if page.items else None

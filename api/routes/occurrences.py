@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -17,6 +18,7 @@ from horae.api.views import call_of, occurrence_written, respond
 from horae.commands.reading import fold_schedule
 from horae.domain import occurrence as o
 from horae.domain.draft import check_size
+from horae.domain.envelope import Recorded
 from horae.domain.errors import NotFound
 from horae.domain.key import Scope
 from horae.domain.personal import METADATA_LIMIT
@@ -77,7 +79,14 @@ async def explain(request: Request, occurrence_id: UUID) -> Response:
         recipient_zone=zone,
         calendar=await services.calendars.resolver.for_timing(caller.tenant, state.timing),
     )
-    return respond(explain_occurrence(occurrence_id, events, history, context))
+    missed: Sequence[Recorded] = ()
+    asked_again = next((e.body for e in history if isinstance(e.body, o.OccurrenceBackfilled)), None)
+    if asked_again is not None:
+        # The run that it was missed in is told in the stream of the run's first slot.
+        async with read_models(request, caller, asked.min_position, about=occurrence_id) as conn:
+            run = await queries.missed_run_near(conn, caller.tenant, schedule, asked_again.slot)
+        missed = await reader.load(run) if run is not None and run != occurrence_id else ()
+    return respond(explain_occurrence(occurrence_id, events, history, context, missed))
 
 
 @router.post(

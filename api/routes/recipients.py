@@ -8,24 +8,37 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from horae.api import openapi
-from horae.api.auth import Caller, caller_of
+from horae.api.auth import caller_of
 from horae.api.bodies import query, read_model
 from horae.api.models.occurrences import RecipientBody, RecipientShown, Timeline, ZoneHad, ZonesHad
-from horae.api.models.schedules import Replanned
+from horae.api.models.zonechanges import RecipientMovePreview
 from horae.api.reading import PageQuery, ReadQuery, read_models, services_of
-from horae.api.replanning import replan
+from horae.api.replanning import replanned_shown
 from horae.api.rows import timeline_row_shown
 from horae.api.views import call_of, etag, respond
-from horae.commands.context import Answer, Call
-from horae.domain.errors import Busy, Invalid
+from horae.api.zonereports import move_shown
+from horae.commands.context import Answer
+from horae.domain.errors import Invalid
 from horae.domain.ids import shard_of
 from horae.domain.key import Scope
 from horae.domain.personal import RECIPIENT_LIMIT, refuse_unstorable
 from horae.domain.recipient import Recipient, RecipientProfile
+from horae.domain.schedule import Keep
 from horae.domain.timing.values import Instant
 from horae.projections import queries
 
 router = APIRouter(tags=["recipients"])
+
+
+class PutQuery(ReadQuery):
+    """How to set a recipient."""
+
+    keep: Keep = Field(
+        default="wall_time",
+        description="If the zone changes: `wall_time` moves planned slots to the same time on the new clock, `instant` "
+        "leaves those that are planned already at their moment. Later ones are planned in the new zone.",
+    )
+    dry_run: bool = Field(default=False, description="Only tell which planned slots it would move.")
 
 
 class TimelineQuery(PageQuery):
@@ -71,16 +84,19 @@ def _shown(answer: Answer[Recipient]) -> RecipientShown:
         "Set a recipient",
         body=RecipientBody,
         answer=RecipientShown,
+        query=PutQuery,
         scope=Scope.WRITE,
+        alternatives=[RecipientMovePreview],
         examples={"Berlin": {"zone": "Europe/Berlin", "locale": "de-DE", "attributes": {"plan": "pro"}}},
     ),
 )
 async def put_recipient(request: Request, recipient_id: str) -> Response:
     """The whole profile; it need not exist before. If the zone changes, schedules that follow it are planned anew.
 
-    Should that be broken off, the same request again finishes it.
+    The report is kept under `/v1/recipients/{id}/moves`. Should it be broken off, the same request again finishes it.
     """
     caller = caller_of(request, Scope.WRITE)
+    asked = query(request, PutQuery)
     body, plain = await read_model(request, RecipientBody)
     profile = RecipientProfile(
         id=checked_id(recipient_id),
@@ -90,25 +106,20 @@ async def put_recipient(request: Request, recipient_id: str) -> Response:
         segment=body.segment,
         best_time=body.best_time,
     )
-    services, call = services_of(request), call_of(request, caller, plain)
+    told = asked.model_dump(mode="json", include={"keep"}, exclude_defaults=True)
+    services, call = services_of(request), call_of(request, caller, [plain, told] if told else plain)
+    if asked.dry_run:
+        would = await services.recipient_moves.would_move(caller.tenant, profile)
+        moves = [move_shown(move) for move in would.moves]
+        return respond(
+            RecipientMovePreview.model_construct(checked=would.checked, moves=moves, failed=list(would.failed))
+        )
     written = await services.recipients.put(call, profile)
     answer, shown = written.answer, _shown(written.answer)
     if written.look:
-        shown = shown.model_copy(update={"replanned": await _replanned(request, caller, call, answer)})
+        moved = await services.recipient_moves.follow(call, profile.id, written.zones, answer.position, asked.keep)
+        shown = shown.model_copy(update={"replanned": replanned_shown(moved)})
     return respond(shown, headers=etag(answer.version))
-
-
-async def _replanned(request: Request, caller: Caller, call: Call, answer: Answer[Recipient]) -> Replanned | None:
-    """What the new zone did to the schedules that follow it; None: nobody could tell which, but the zone is stored."""
-    services, profile = services_of(request), answer.state.profile
-    reference = services.refs.recipient_ref(caller.tenant, profile.id)
-    shard = shard_of(caller.tenant, profile.id)
-    try:
-        async with read_models(request, caller, answer.position, shard=shard) as conn:
-            found = await queries.schedules_following(conn, caller.tenant, reference)
-    except Busy:
-        return None
-    return await replan(services, call, found, "recipient", profile.zone or services.settings.default_zone)
 
 
 @router.get(

@@ -1,11 +1,14 @@
 """An occurrence: one slot of one schedule, from its claim to its outcome.
 
-Reading order: `events`, `state`, `commands`, `deciding` (which calls `firing`, `attempts` and `answering`). Version 1
+Reading order: `events`, `state`, `commands`, `deciding` (which calls `firing`, `backfilling`, `attempts` and
+`answering`). Version 1
 of an occurrence's stream exists at most once, whatever number of dispatchers tries: that is the claim's guarantee.
 Events that start, end or pass a slot carry `next`, the chain along which a series moves on.
 """
 
+from horae.domain.occurrence.backfilling import what_keeps
 from horae.domain.occurrence.commands import (
+    Backfill,
     CloseWindow,
     Command,
     Defer,
@@ -25,6 +28,7 @@ from horae.domain.occurrence.events import (
     AttemptFailed,
     AttemptStarted,
     DeliveryReported,
+    OccurrenceBackfilled,
     OccurrenceClaimed,
     OccurrenceDeferred,
     OccurrenceEnded,
@@ -46,6 +50,7 @@ __all__ = [
     "AnyOccurrenceEvent",
     "AttemptFailed",
     "AttemptStarted",
+    "Backfill",
     "CloseWindow",
     "Command",
     "Defer",
@@ -53,6 +58,7 @@ __all__ = [
     "Engage",
     "Fire",
     "Occurrence",
+    "OccurrenceBackfilled",
     "OccurrenceClaimed",
     "OccurrenceDeferred",
     "OccurrenceEnded",
@@ -75,4 +81,5 @@ __all__ = [
     "Suppress",
     "decide",
     "evolve",
+    "what_keeps",
 ]

@@ -28,6 +28,9 @@ def start_attempt(command: StartAttempt, state: Occurrence | None) -> list[AnyOc
         return [OccurrenceEnded(**common, outcome=Outcome.CANCELLED, reason=reason, attempt=state.attempt)]
     if schedule.status is Status.PAUSED or (state.wake_at is not None and command.now < state.wake_at):
         return []
+    if command.overtaken_by is not None:
+        reason = f"concurrency: occurrence {command.overtaken_by} of a later slot was claimed since"
+        return [OccurrenceEnded(**common, outcome=Outcome.SUPPRESSED, reason=reason, attempt=state.attempt)]
     expires_after = schedule.definition.expires_after
     lives_from = state.replayed_at or state.due_at
     if expires_after is not None and lives_from is not None and command.now > lives_from + expires_after:

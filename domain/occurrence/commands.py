@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from horae.domain import timing as t
 from horae.domain.delivery import Failure
@@ -57,12 +58,25 @@ class Suppress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Backfill:
+    """Somebody wants a slot of the past sent. `at`: as it was due, under the schedule's version `under`."""
+
+    schedule: Schedule
+    backfill: UUID
+    at: t.Next
+    under: int
+    #: When it is to go out now.
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StartAttempt:
-    """A retry or replay has come due."""
+    """A retry or replay has come due. `overtaken_by`: the occurrence of a later slot for which it is given up."""
 
     schedule: Schedule
     owner: int
     now: datetime
+    overtaken_by: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +165,7 @@ Command = (
     | Fire
     | Defer
     | Suppress
+    | Backfill
     | StartAttempt
     | RecordDelivered
     | RecordFailed

@@ -7,7 +7,9 @@ from typing import assert_never
 from horae.domain.errors import Conflict
 from horae.domain.occurrence.answering import close_window, engage
 from horae.domain.occurrence.attempts import delivered, failed, recover, start_attempt
+from horae.domain.occurrence.backfilling import backfill
 from horae.domain.occurrence.commands import (
+    Backfill,
     CloseWindow,
     Command,
     Defer,
@@ -43,6 +45,8 @@ def decide(command: Command, state: Occurrence | None) -> list[AnyOccurrenceEven
             return fire(command, state)
         case Defer() | Suppress():
             return obey_rule(command, state)
+        case Backfill():
+            return backfill(command, state)
         case StartAttempt():
             return start_attempt(command, state)
         case RecordDelivered():

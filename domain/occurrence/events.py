@@ -12,8 +12,9 @@ from horae.domain.delivery import Failure
 from horae.domain.engagement import Kind
 from horae.domain.envelope import Event
 
-#: What the occurrence comes from: a slot of the timing, or somebody's hand.
-Origin = Literal["slot", "trigger"]
+#: What the occurrence comes from: a slot of the timing that came due, somebody's hand, or a slot of the past that was
+#: asked for.
+Origin = Literal["slot", "trigger", "backfill"]
 #: Which due row named it: the schedule's `slot` row, whose series must move on, or the occurrence's own.
 Row = Literal["slot", "occurrence"]
 
@@ -90,6 +91,20 @@ class OccurrenceDeferred(OccurrenceEvent):
     reason: str
     moves: bool
     next: t.Next | None = None
+
+
+class OccurrenceBackfilled(OccurrenceEvent):
+    """A slot of the past that nobody had claimed was asked for; unclaimed, it waits by itself until `due_at`."""
+
+    name: ClassVar[str] = "occurrence.backfilled.v1"
+    #: The schedule's version by whose timing it had been due.
+    schedule_version: int
+    backfill: UUID
+    slot: t.Slot
+    number: int | None = None
+    was_due_at: datetime
+    due_at: datetime
+    plan: t.Plan
 
 
 class OccurrenceMissed(OccurrenceEvent):
@@ -186,6 +201,7 @@ AnyOccurrenceEvent = (
     | AttemptStarted
     | AttemptFailed
     | OccurrenceDeferred
+    | OccurrenceBackfilled
     | OccurrenceMissed
     | OccurrenceEnded
     | OccurrenceReplayed

@@ -96,18 +96,16 @@ def _missed_run(command: Fire, timing: t.Every, rule: t.Every) -> OccurrenceMiss
     A run is judged by the policy of the `rule` with which it begins.
     """
     within, policy = rule.missed.within, rule.missed.policy
-    if policy == "all" or command.now <= command.at.due_at + within:
+    if command.now <= command.at.due_at + within:
         return None
-    count, last = 1, command.at
-    following = t.following(timing, last, command.context)
-    while following is not None and command.now > following.due_at + within and count < MISSED_RUN_LIMIT:
-        count, last = count + 1, following
-        following = t.following(timing, last, command.context)
+    spared = rule.missed.most if policy == "all" else 0
+    late, following = _late_ones(command, timing, within, MISSED_RUN_LIMIT + spared)
     if policy == "once" and (following is None or following.due_at > command.now):
-        # Nothing newer fires by itself, so the newest of the run is caught up on.
-        if count == 1:
-            return None
-        count, last, following = count - 1, *_before_last(command, timing, count - 1)
+        spared = 1  # nothing newer fires by itself, so the newest of the run is caught up on
+    count = len(late) - spared
+    if count <= 0:
+        return None
+    last, following = late[count - 1], late[count] if spared else following
     return OccurrenceMissed(
         **facts_of(command.schedule),
         schedule_version=command.schedule.version,
@@ -121,11 +119,14 @@ def _missed_run(command: Fire, timing: t.Every, rule: t.Every) -> OccurrenceMiss
     )
 
 
-def _before_last(command: Fire, timing: t.Every, count: int) -> tuple[t.Next, t.Next | None]:
-    last = command.at
-    for _ in range(count - 1):
-        last = t.following(timing, last, command.context) or last
-    return last, t.following(timing, last, command.context)
+def _late_ones(command: Fire, timing: t.Every, within: timedelta, most: int) -> tuple[list[t.Next], t.Next | None]:
+    """The slots from the command's own on that are later than `within`, so many at most; and the one behind them."""
+    late = [command.at]
+    following = t.following(timing, command.at, command.context)
+    while following is not None and command.now > following.due_at + within and len(late) < most:
+        late.append(following)
+        following = t.following(timing, following, command.context)
+    return late, following
 
 
 def _end_unclaimed(command: Fire, outcome: Outcome, reason: str) -> OccurrenceEnded:

@@ -14,6 +14,7 @@ from horae.domain.occurrence.events import (
     AttemptFailed,
     AttemptStarted,
     DeliveryReported,
+    OccurrenceBackfilled,
     OccurrenceClaimed,
     OccurrenceDeferred,
     OccurrenceEnded,
@@ -106,6 +107,17 @@ def evolve(state: Occurrence | None, occurrence: UUID, event: AnyOccurrenceEvent
                 slot=event.slot,
                 due_at=event.due_at,
                 wake_at=event.until,
+            )
+        case OccurrenceBackfilled():
+            return replace(
+                state,
+                phase=Phase.DEFERRED,
+                origin="backfill",
+                slot=event.slot,
+                due_at=event.due_at,
+                plan=event.plan,
+                outcome=None,
+                wake_at=event.due_at,
             )
         case OccurrenceMissed():
             return replace(

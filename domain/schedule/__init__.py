@@ -1,13 +1,15 @@
 """A schedule: what a client asked for. Its stream is the whole history of asking; firing never touches it.
 
 Reading order: `events`, `state`, `commands`, `judging`, `changing`, `single` (one slot by itself), `deciding`,
-`settling` (among other schedules), `comparing`. Pure: `now` and new ids travel in the command.
-The chain of slots runs on through the occurrences' events (`occurrence`); here it starts, jumps and ends.
+`backfilling` (slots of the past), `settling` (among other schedules), `comparing`. Pure: `now` and new ids travel in
+the command. The chain of slots runs on through the occurrences' events (`occurrence`); here it starts, jumps and ends.
 """
 
+from horae.domain.schedule.backfilling import MAX_SLOTS, InForce, PastSlot, past_slots
 from horae.domain.schedule.changing import moves
 from horae.domain.schedule.commands import (
     NOT_READ,
+    Backfill,
     Cancel,
     Change,
     ChangeSlot,
@@ -26,6 +28,7 @@ from horae.domain.schedule.deciding import create
 from horae.domain.schedule.events import (
     Carried,
     Definition,
+    ScheduleBackfilled,
     ScheduleCancelled,
     ScheduleChanged,
     ScheduleCreated,
@@ -39,13 +42,24 @@ from horae.domain.schedule.events import (
     SlotUnskipped,
     Status,
 )
-from horae.domain.schedule.judging import one_off_slot
-from horae.domain.schedule.rezoning import Keep, Restore, Rezone, Rezoned, coming_again, restore, rezone
+from horae.domain.schedule.judging import is_before, one_off_slot
+from horae.domain.schedule.rezoning import (
+    Keep,
+    Restore,
+    Rezone,
+    RezoneCause,
+    Rezoned,
+    coming_again,
+    restore,
+    rezone,
+)
 from horae.domain.schedule.settling import decide, follow_ups
 from horae.domain.schedule.state import Later, OwnChange, Schedule, evolve, same_rule, shifted, unshifted
 
 __all__ = [
+    "MAX_SLOTS",
     "NOT_READ",
+    "Backfill",
     "Cancel",
     "Carried",
     "Change",
@@ -55,16 +69,20 @@ __all__ = [
     "Current",
     "Definition",
     "Difference",
+    "InForce",
     "Keep",
     "Later",
     "OwnChange",
+    "PastSlot",
     "Pause",
     "Replan",
     "Restore",
     "Resume",
     "Rezone",
+    "RezoneCause",
     "Rezoned",
     "Schedule",
+    "ScheduleBackfilled",
     "ScheduleCancelled",
     "ScheduleChanged",
     "ScheduleCreated",
@@ -86,8 +104,10 @@ __all__ = [
     "decide",
     "evolve",
     "follow_ups",
+    "is_before",
     "moves",
     "one_off_slot",
+    "past_slots",
     "planned",
     "preview",
     "restore",

@@ -270,13 +270,22 @@ def _carried(timing: t.Timing, command: Change, state: Schedule) -> tuple[Carrie
         return None
     named = _named(state)
     if not keeps:
-        named = [slot for slot in named if since is not None and order(slot) < order(since)]
+        before = [slot for slot in named if since is not None and order(slot) < order(since)]
+        named = [slot for slot in named if slot in before or _too_late(slot, timing, command, state)]
     carried = (_carried_on(slot, timing, command, state) for slot in named)
     return tuple(each for each in carried if each is not None)
 
 
 def _named(state: Schedule) -> list[t.Slot]:
     return sorted({*state.exceptions, *state.changes}, key=order)
+
+
+def _too_late(slot: t.Slot, timing: t.Timing, command: Change, state: Schedule) -> bool:
+    """Whether it was skipped, and its time has passed though the series stands before it: by jitter a slot may be due
+    before its predecessor. Putting it back would send it late; `unskip` refuses that too."""
+    found = t.find(timing, slot, command.context) if slot in state.exceptions else None
+    stands = command.current.next
+    return found is not None and found.due_at <= command.context.now and (stands is None or is_before(stands, found))
 
 
 def _is_moved(slot: t.Slot, state: Schedule) -> bool:

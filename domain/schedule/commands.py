@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -90,6 +90,8 @@ class ChangeSlot:
     current: Current
     begun: bool = False
     if_match: int | None = None
+    #: What was decided by the schedule's policy on conflicts, of a slot that is moved.
+    settled: Settlement | None = None
     request_digest: str | None = None
 
 
@@ -129,6 +131,20 @@ class Trigger:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Backfill:
+    """Send slots of the past. `count`: of how many slots that is decided with it; their occurrences hold the rest."""
+
+    backfill: UUID
+    begin: datetime
+    end: datetime
+    count: int
+    include: tuple[str, ...] = ()
+    every: timedelta = timedelta(0)
+    reason: str | None = None
+    request_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Skip:
     """`begun`: as in `ChangeSlot`; read of a slot that was moved."""
 
@@ -162,4 +178,4 @@ class Replan:
     current: Current
 
 
-Command = Change | ChangeSlot | Pause | Resume | Cancel | Trigger | Skip | Unskip | Replan
+Command = Change | ChangeSlot | Pause | Resume | Cancel | Trigger | Backfill | Skip | Unskip | Replan

@@ -10,6 +10,7 @@ from horae.domain.errors import Conflict, Invalid
 from horae.domain.ids import trigger_occurrence_id
 from horae.domain.schedule.changing import change
 from horae.domain.schedule.commands import (
+    Backfill,
     Cancel,
     Change,
     ChangeSlot,
@@ -24,6 +25,7 @@ from horae.domain.schedule.commands import (
 )
 from horae.domain.schedule.events import (
     Definition,
+    ScheduleBackfilled,
     ScheduleCancelled,
     ScheduleCreated,
     ScheduleEvent,
@@ -94,6 +96,8 @@ def decide(command: Command, state: Schedule) -> list[ScheduleEvent]:
             ]
         case Trigger():
             return _trigger(command, state)
+        case Backfill():
+            return _backfill(command, state)
         case Skip():
             return skip(command, state)
         case Unskip():
@@ -124,13 +128,7 @@ def _resume(command: Resume, state: Schedule) -> list[ScheduleEvent]:
 
 
 def _trigger(command: Trigger, state: Schedule) -> list[ScheduleEvent]:
-    if state.status is not Status.ACTIVE:
-        raise Conflict(
-            f"The schedule is {state.status}, so it cannot be triggered.",
-            field="status",
-            value=state.status.value,
-            hint="Resume it first, or clone it.",
-        )
+    _check_active(state, "triggered")
     at = t.moment(state.timing, command.context)
     occurrence = trigger_occurrence_id(state.id, command.trigger, at.slot.local)
     return [
@@ -142,6 +140,42 @@ def _trigger(command: Trigger, state: Schedule) -> list[ScheduleEvent]:
             request_digest=command.request_digest,
         )
     ]
+
+
+def _backfill(command: Backfill, state: Schedule) -> list[ScheduleEvent]:
+    """Nothing is asked for where no slot is left to send."""
+    _check_active(state, "backfilled")
+    if not state.recurring:
+        raise Conflict(
+            "The schedule does not recur, so it has no slots of the past to make up for.",
+            field="timing.kind",
+            value=state.timing.kind,
+            hint="Trigger it; an occurrence that failed can be replayed.",
+        )
+    if command.count == 0:
+        return []
+    return [
+        ScheduleBackfilled(
+            backfill=command.backfill,
+            begin=command.begin,
+            end=command.end,
+            count=command.count,
+            include=command.include,
+            every_s=command.every.total_seconds(),
+            reason=command.reason,
+            request_digest=command.request_digest,
+        )
+    ]
+
+
+def _check_active(state: Schedule, verb: str) -> None:
+    if state.status is not Status.ACTIVE:
+        raise Conflict(
+            f"The schedule is {state.status}, so it cannot be {verb}.",
+            field="status",
+            value=state.status.value,
+            hint="Resume it first, or clone it.",
+        )
 
 
 def _replan(command: Replan, state: Schedule) -> list[ScheduleEvent]:

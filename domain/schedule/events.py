@@ -153,6 +153,8 @@ class SlotChanged(Event):
     expires_after: t.Duration | None = None
     #: Where it was moved to; it waits there by itself.
     at: t.Next | None = None
+    #: How it stands there among others, where its schedule asks.
+    settled: Settlement | None = None
     next_unchanged: bool
     next: t.Next | None = None
     request_digest: str | None = None
@@ -165,6 +167,26 @@ class ScheduleTriggered(Event):
     trigger: UUID
     occurrence: UUID
     at: t.Next
+    reason: str | None = None
+    request_digest: str | None = None
+
+
+class ScheduleBackfilled(Event):
+    """Slots of the past that were not sent were asked for: those due from `begin` on and before `end`.
+
+    What each came to is in its occurrence's stream.
+    """
+
+    name: ClassVar[str] = "schedule.backfilled.v1"
+    backfill: UUID
+    begin: datetime
+    end: datetime
+    #: How many are to be sent.
+    count: int
+    #: What was asked for besides those that the series would have sent.
+    include: tuple[str, ...] = ()
+    #: Seconds between two releases.
+    every_s: float = 0.0
     reason: str | None = None
     request_digest: str | None = None
 
@@ -194,5 +216,6 @@ ScheduleEvent = (
     | SlotUnskipped
     | SlotChanged
     | ScheduleTriggered
+    | ScheduleBackfilled
     | ScheduleReplanned
 )

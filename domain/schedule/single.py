@@ -119,6 +119,7 @@ def change_slot(command: ChangeSlot, state: Schedule) -> list[ScheduleEvent]:
         return []
     own = state.changes.get(slot)
     changed = tuple(sorted({*given, *(own.changed if own is not None else ())}))
+    settled = command.settled or (own.settled if own is not None and at == moved else None)
     leaves = at is not None and moved is None and command.current.next is not None
     is_current = leaves and command.current.next is not None and command.current.next.slot == slot
     comes_back = at is None and _comes_back(planned, command, state)
@@ -136,6 +137,7 @@ def change_slot(command: ChangeSlot, state: Schedule) -> list[ScheduleEvent]:
             delivery=definition.delivery,
             expires_after=definition.expires_after,
             at=at,
+            settled=settled,
             next_unchanged=not (is_current or comes_back),
             next=next_,
             request_digest=command.request_digest,
@@ -168,7 +170,10 @@ def _moved_by(command: ChangeSlot, state: Schedule, planned: t.Next) -> t.Next:
     if isinstance(timing, t.At) and timing.local is not None and timing.zone is None:
         rule = t.rule_for(state.timing, slot, command.context) if isinstance(state.timing, t.Every) else None
         timing = timing.model_copy(update={"zone": rule.zone if rule is not None else None})
-    to = t.first(t.normalise(timing, command.context), replace(command.context, exceptions=frozenset()))
+    timing = t.normalise(timing, command.context)
+    if command.settled is not None:
+        timing = t.shifted(timing, command.settled.shifted_by)
+    to = t.first(timing, replace(command.context, exceptions=frozenset()))
     assert to is not None, "a one-off has a slot"
     text = f"{slot.local:%Y-%m-%d %H:%M} was moved by hand to {to.slot.local:%Y-%m-%d %H:%M}."
     reason = t.Reason(code="moved", text=text)

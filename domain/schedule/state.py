@@ -15,6 +15,7 @@ from horae.domain.personal import Personal
 from horae.domain.schedule.events import (
     Carried,
     Definition,
+    ScheduleBackfilled,
     ScheduleCancelled,
     ScheduleChanged,
     ScheduleCreated,
@@ -53,6 +54,8 @@ class OwnChange:
     delivery: Delivery
     expires_after: timedelta | None
     at: t.Next | None
+    #: How it stood among others when it was moved there.
+    settled: Settlement | None = None
 
     def on(self, personal: Personal, definition: Definition) -> tuple[Personal, Definition]:
         """What its series has, with its own values."""
@@ -217,6 +220,7 @@ def evolve(state: Schedule | None, schedule: UUID, event: ScheduleEvent) -> Sche
                 delivery=event.delivery,
                 expires_after=event.expires_after,
                 at=event.at,
+                settled=event.settled,
             )
             return replace(
                 state,
@@ -226,6 +230,8 @@ def evolve(state: Schedule | None, schedule: UUID, event: ScheduleEvent) -> Sche
             )
         case ScheduleTriggered():
             return replace(state, triggers={**state.triggers, event.occurrence: event.at})
+        case ScheduleBackfilled():
+            return state
         case ScheduleReplanned():
             return replace(state, next=event.next)
         case _ as never:

@@ -28,6 +28,7 @@ from horae.domain.timing.planning import (
 )
 from horae.domain.timing.values import (
     At,
+    Concurrency,
     Context,
     Every,
     In,
@@ -51,6 +52,7 @@ __all__ = [
     "Best",
     "CalendarDuration",
     "Choice",
+    "Concurrency",
     "Context",
     "Duration",
     "Every",

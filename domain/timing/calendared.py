@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from horae.domain.timing.businessdays import BusinessDays
 from horae.domain.timing.opendays import DEFAULT, REACH_DAYS, Calendar, OnCalendar
+from horae.domain.timing.ordinals import Ordinals
 from horae.domain.timing.series import Found, Series, Source, WallSource, series_of
 from horae.domain.timing.values import Every, Interval, Reason
 from horae.domain.timing.walker import SEARCH_YEARS
@@ -48,6 +49,7 @@ class CalendarSeries:
     def __init__(self, base: Series, kept: OnCalendar, calendar: Calendar, zone: str) -> None:
         self._base, self._kept, self._calendar, self._zone = base, kept, calendar, zone
         self.begin, self.end, self.count = base.begin, base.end, base.count
+        self._ordinals = Ordinals(base.begin)
         self.source: Source = _Source(self, base.source)
         self._drops = kept.move == "drop"
         self._groups: dict[date, list[Found]] = {}
@@ -65,9 +67,7 @@ class CalendarSeries:
         found = self.later(instant)
         if found is None or self.count is None:
             return (found, None) if found is not None else None
-        number, at = 1, self.later(self.begin)
-        while at is not None and at.due < found.due and number <= self.count:
-            number, at = number + 1, self.later(at.due)
+        number = self._ordinals.of(found.due, self.later, self.count)
         return (found, number) if number <= self.count else None
 
     def has(self, local: datetime, fold: int) -> Found | None:
@@ -322,7 +322,8 @@ def series_on(every: Every, zone: str, calendar: Calendar) -> Series | CalendarS
         daily = every.model_copy(update={"business_day": None, "interval": Interval(unit="days")})
         rule = BusinessDays(every.business_day, calendar)
         source = WallSource(rule, zone, every.gap or "shift", every.overlap or "first", reports=True)
-        base = replace(series_of(daily, zone), source=source)
+        bounds = series_of(daily, zone)
+        base = replace(bounds, source=source, ordinals=Ordinals(bounds.begin))
     else:
         base = series_of(every, zone)
     if every.calendar is None or not every.calendar.restricts:

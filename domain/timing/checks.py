@@ -77,6 +77,13 @@ def check_rule(every: Every) -> None:
                     value=getattr(every, name),
                     hint=f"Drop `{name}`: through a gap nothing is moved, through an overlap both hours fire.",
                 )
+    if every.missed.limit is not None and every.missed.policy != "all":
+        raise errors.Invalid(
+            f"`limit` says how many are made up for by the policy `all`; `{every.missed.policy}` sends one at most.",
+            field="timing.missed.limit",
+            value=every.missed.limit,
+            hint="Leave `limit` out, or choose the policy `all`.",
+        )
     if every.jitter is not None and not timedelta(0) < every.jitter <= _MAX_JITTER:
         raise errors.Invalid(
             "Jitter is more than zero and at most a day.",

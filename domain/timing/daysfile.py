@@ -5,6 +5,7 @@ Recurring events are laid out over the years that are asked for, by the same rul
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
@@ -84,36 +85,42 @@ def _whole_days(event: object) -> tuple[date, timedelta]:
 def _starts(event: object, start: date, first: date, last: date) -> list[date]:
     """The days on which a (recurring) event begins within the stretch."""
     rule = event.get("RRULE")  # type: ignore[attr-defined]
-    if rule is None:
-        return [start]
     if isinstance(rule, list):
         raise errors.Invalid("It has more than one RRULE.", field="RRULE")
-    single = ruleset.parse(f"RRULE:{rule.to_ical().decode()}").rules[0]
+    gone, more = _dates(event, "EXDATE"), _dates(event, "RDATE")
+    named = set(more) | {start} if rule is None else {*more, *_ruled(rule.to_ical().decode(), start, first, last)}
+    return sorted(day for day in named - gone if first <= day <= last)[: MAX_DAYS + 1]
+
+
+def _ruled(text: str, start: date, first: date, last: date) -> Iterator[date]:
+    """The days of a rule up to the last, and its start, which counts as its first whether it names it or not."""
+    single = ruleset.parse(f"RRULE:{text}").rules[0]
     if single.follows_clock:
         raise errors.Invalid("It recurs within a day: only whole days are days off.", field="RRULE")
-    gone = _excluded(event)
     until = single.until.date() if isinstance(single.until, datetime) else single.until
-    last = min(last, until or last)
-    walk = rrule.walk(single, datetime.combine(start, time()))
-    found: list[date] = []
+    begin = datetime.combine(start, time())
+    walk = rrule.walk(single, begin)
     number = 0
+    if ruleset.leaves_out_start(single, begin, "UTC"):
+        number = 1
+        yield start
     # Who counts begins at the start; what is excluded counts as well.
     day: date = start if single.count is not None else max(first, start)
-    while len(found) <= MAX_DAYS and (single.count is None or number < single.count):
+    while number <= MAX_DAYS if single.count is None else number < single.count:
         at = walk.next(datetime.combine(day, time()) - timedelta(seconds=1))
-        if at is None or at.date() > last:
+        if at is None or at.date() > min(last, until or last):
             break
         number += 1
-        if at.date() not in gone and at.date() >= first:
-            found.append(at.date())
+        yield at.date()
         day = at.date() + _ONE_DAY
-    return found
 
 
-def _excluded(event: object) -> set[date]:
-    excluded = event.get("EXDATE")  # type: ignore[attr-defined]
-    return {
-        value.dt.date() if isinstance(value.dt, datetime) else value.dt
-        for each in (excluded if isinstance(excluded, list) else [excluded] if excluded is not None else [])
+def _dates(event: object, name: str) -> set[date]:
+    """The days of an EXDATE or RDATE; of a time or a period the day on which it begins."""
+    given = event.get(name)  # type: ignore[attr-defined]
+    values = (
+        value.dt[0] if isinstance(value.dt, tuple) else value.dt
+        for each in (given if isinstance(given, list) else [given] if given is not None else [])
         for value in each.dts
-    }
+    )
+    return {value.date() if isinstance(value, datetime) else value for value in values}

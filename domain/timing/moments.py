@@ -41,7 +41,8 @@ def resolved(timing: Once, zone: str, choice: Choice | None = None) -> Found:
             | In(resolved=Resolved() as there)
             | Phrase(understood=Resolved() as there)
         ):
-            due = to_utc(there.local, there.fold, there.zone)
+            # Timings that were stored before they kept their instant are read off their clock.
+            due = to_utc(there.local, there.fold, there.zone) if there.instant is None else utc(there.instant)
             if gap_at(there.local, there.zone) >= timedelta(0):
                 return Found(there.local, there.fold, due)
             return Found(there.local, there.fold, due, "overlap_second" if there.fold else "overlap_first")
@@ -58,9 +59,10 @@ def settle(timing: Once, ctx: Context, zone: str, source: ZoneSource) -> Once:
     now = utc(ctx.now)
     match timing:
         case Now():
-            return timing.model_copy(update={"resolved": _moment(now, zone, source)})
+            return timing.model_copy(update={"resolved": _moment(now, zone, source, stays=True)})
         case In():
-            return timing.model_copy(update={"resolved": _moment(_add(now, timing.delay, zone), zone, source)})
+            there = _moment(_add(now, timing.delay, zone), zone, source, stays=timing.delay.is_elapsed)
+            return timing.model_copy(update={"resolved": there})
         case Phrase():
             # Who writes in the name of a person need not write in their language: English is understood as well.
             locales = [timing.locale] if timing.locale else [readable(ctx.recipient_locale) or "en", "en"]
@@ -117,9 +119,11 @@ def _branch(local: datetime, zone: str) -> Branch:
     return "gap_shifted" if swallowed > nothing else "overlap_first" if swallowed < nothing else "normal"
 
 
-def _moment(instant: datetime, zone: str, source: ZoneSource) -> Resolved:
-    local, fold = to_local(instant.replace(microsecond=instant.microsecond // 1000 * 1000), zone)
-    return Resolved(local=local, fold=fold, zone=zone, zone_source=source)
+def _moment(instant: datetime, zone: str, source: ZoneSource, *, stays: bool = False) -> Resolved:
+    instant = instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+    local, fold = to_local(instant, zone)
+    kept = instant.replace(tzinfo=UTC) if stays else None
+    return Resolved(local=local, fold=fold, zone=zone, zone_source=source, instant=kept)
 
 
 def _add(now: datetime, delay: Span, zone: str) -> datetime:

@@ -100,6 +100,27 @@ def endless(given: RuleSet) -> RuleSet:
     return replace(given, rules=tuple(replace(rule, until=None) for rule in given.rules))
 
 
+def leaves_out_start(rule: Recurrence, start: datetime, zone: str) -> bool:
+    """Whether a rule that has not ended by `start`, its beginning (naive local time of `zone`), does not name it."""
+    ended = rule.until is not None and _last_local(rule.until, zone) < start
+    return not ended and rrule.walk(rule, start).next(start - _TICK) != start
+
+
+def last_of(rule: Recurrence, start: datetime) -> datetime | None:
+    """A local time behind which the rule has none, to a day; None: it has no end."""
+    if rule.until is not None:
+        return _last_local(rule.until, "UTC")
+    if rule.count is None:
+        return None
+    walked, last = rrule.walk(rule, start), start
+    for _ in range(rule.count):
+        at = walked.next(last)
+        if at is None or at.year > LAST_YEAR:
+            break
+        last = at
+    return last
+
+
 @of_zone_data
 @lru_cache(maxsize=4096)
 def walk(given: RuleSet, start: datetime, zone: str) -> Rule:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from horae.domain.timing import cron, ruleset
 from horae.domain.timing.interval import ELAPSED_UNITS, CalendarWalk
+from horae.domain.timing.ordinals import Ordinals
 from horae.domain.timing.values import LAST_YEAR, Branch, Every, GapPolicy, OverlapPolicy
 from horae.domain.timing.walker import SEARCH_YEARS, Rule
 from horae.domain.timing.zonedata import of_zone_data
@@ -181,6 +182,8 @@ class Series:
     count: int | None
     ends: ruleset.Union | None = None
     """The recurrence set, where rules of it end at instants of their own."""
+    ordinals: Ordinals | None = None
+    """Where slots are counted: what is remembered of their numbers."""
 
     def later(self, instant: datetime) -> Found | None:
         """The first slot after an instant, the count left aside."""
@@ -205,10 +208,9 @@ class Series:
         if isinstance(self.source, ElapsedSource):
             begun = (self.begin - self.source.origin) // self.source.step
             return (wanted.due - self.source.origin) // self.source.step - max(begun, -1)
-        number, at = 1, self.later(self.begin)
-        while at is not None and at.due < wanted.due and (self.count is None or number <= self.count):
-            number, at = number + 1, self.later(at.due)
-        return number
+        assert self.ordinals is not None, "only counted series have ordinals"
+        assert self.count is not None, "only counted series have ordinals"
+        return self.ordinals.of(wanted.due, self.later, self.count)
 
     def has(self, local: datetime, fold: int) -> Found | None:
         """The slot with that identity, the count left aside."""
@@ -253,7 +255,8 @@ def series_of(every: Every, zone: str) -> Series:
         count = single.count if single is not None else None
     rule = rule_of(every, zone) if every.rrule is not None else None
     ends = rule if isinstance(rule, ruleset.Union) and rule.ends_by_instant else None
-    return Series(_source(every, zone, begin), begin, end, count, ends)
+    ordinals = None if count is None else Ordinals(begin)
+    return Series(_source(every, zone, begin), begin, end, count, ends, ordinals)
 
 
 def _source(every: Every, zone: str, begin: datetime) -> Source:

@@ -112,6 +112,11 @@ class Resolved(Value):
     fold: int = Field(default=0, ge=0, le=1)
     zone: str = Field(examples=["Asia/Tokyo"])
     zone_source: ZoneSource
+    instant: Instant | None = Field(
+        default=None,
+        description="The moment itself, of what is no time on a clock (at once, hours of delay): it stays where it is "
+        "whatever later zone data say of the local time.",
+    )
 
 
 class Now(Value):
@@ -191,16 +196,39 @@ class Interval(Value):
     )
 
 
+#: What becomes of a slot beside an earlier occurrence that has not ended.
+Concurrency = Literal["allow", "skip", "latest"]
+
+
+#: So many slots that came too late are made up for by the policy `all`, unless it says how many.
+CATCH_UP = 100
+MAX_CATCH_UP = 1_000
+
+
 class Missed(Value):
     """What becomes of slots that could not be released in time."""
 
     policy: Literal["skip", "once", "all"] = Field(
         default="once",
-        description="Of slots later than `within`: `skip` none is sent, `once` the newest, `all` every one.",
+        description="Of slots later than `within`: `skip` none is sent, `once` the newest, `all` every one of the "
+        "newest `limit`.",
     )
     within: Duration = Field(
         default=timedelta(days=1), description="Lateness up to which a slot is simply sent late.", examples=["PT10M"]
     )
+    limit: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_CATCH_UP,
+        description=f"With `all`: how many of the slots that came too late are sent at most, the newest ones; null: "
+        f"{CATCH_UP}. Older ones end `missed`.",
+        examples=[20],
+    )
+
+    @property
+    def most(self) -> int:
+        """How many slots that came too late are sent, by the policy `all`."""
+        return self.limit or CATCH_UP
 
 
 class Every(Value):
@@ -260,6 +288,12 @@ class Every(Value):
         "rules that follow the clock.",
     )
     missed: Missed = Field(default_factory=Missed, description="What becomes of slots that could not go out in time.")
+    concurrency: Concurrency | None = Field(
+        default=None,
+        description="Where a slot comes due while an earlier occurrence of the schedule is under way (claimed, and its "
+        "attempts go on): `allow` (default) sends it as well, `skip` suppresses it, `latest` sends it and starts no "
+        "further attempt of the earlier one.",
+    )
     jitter: Duration | None = Field(
         default=None,
         description="Spread releases over this long after the slot, by a fixed hash of the occurrence; at most a day.",

@@ -12,7 +12,7 @@ import yaml
 
 from horae import __version__
 from horae.infra.asyncapi.events import add_public_events, event_schemas
-from horae.infra.asyncapi.others import add_commands, add_log, add_releases, other_schemas
+from horae.infra.asyncapi.others import add_commands, add_engagement, add_log, add_releases, other_schemas
 from horae.infra.asyncapi.parts import Node
 from horae.streams.publicshape import CONTENT_TYPE
 from horae.streams.topics import Topics
@@ -40,7 +40,7 @@ def document() -> Node:
     channels: Node = {}
     operations: Node = {}
     messages: Node = {}
-    for add in (add_public_events, add_commands, add_releases, add_log):
+    for add in (add_public_events, add_commands, add_engagement, add_releases, add_log):
         add(channels, operations, messages, topics)
     return {
         "asyncapi": "3.0.0",

@@ -1,9 +1,10 @@
-"""The other topics: our own log, commands with their replies, and releases."""
+"""The other topics: our own log, commands with their replies, engagement, and releases."""
 
 from __future__ import annotations
 
 from pydantic.json_schema import models_json_schema
 
+from horae.api.models.learning import Engagement
 from horae.infra.asyncapi.events import REFS, cloud_event
 from horae.infra.asyncapi.parts import (
     INSTANT,
@@ -23,6 +24,25 @@ from horae.infra.asyncapi.parts import (
 from horae.streams.commandshape import DONE_TYPE, REFUSED_TYPE, Command, Reply
 from horae.streams.publicshape import CONTENT_TYPE, SPEC_VERSION
 from horae.streams.topics import Topics
+
+_BY_A_KEY: Node = headers_of(
+    {},
+    {
+        "authorization": {**TEXT, "description": "`Bearer KEY`, or the key in `x-api-key`."},
+        "x-api-key": TEXT,
+        "traceparent": TRACEPARENT,
+    },
+)
+_OF_A_DEAD_LETTER: Node = headers_of(
+    {
+        "dead-reason": TEXT,
+        "dead-code": TEXT,
+        "dead-field": TEXT,
+        "dead-status": NUMBER,
+        "dead-from": {**TEXT, "description": "TOPIC/PARTITION@OFFSET."},
+    },
+    {"dead-truncated": {**TEXT, "description": "What was too large to be kept whole, and how large it was."}},
+)
 
 
 def add_log(channels: Node, operations: Node, messages: Node, topics: Topics) -> None:
@@ -91,14 +111,7 @@ def add_commands(channels: Node, operations: Node, messages: Node, topics: Topic
     messages["Command"] = {
         "name": "command",
         "summary": first_line(Command),
-        "headers": headers_of(
-            {},
-            {
-                "authorization": {**TEXT, "description": "`Bearer KEY`, or the key in `x-api-key`."},
-                "x-api-key": TEXT,
-                "traceparent": TRACEPARENT,
-            },
-        ),
+        "headers": _BY_A_KEY,
         "payload": ref("schemas", "Command"),
     }
     messages["Reply"] = {
@@ -123,16 +136,33 @@ def add_commands(channels: Node, operations: Node, messages: Node, topics: Topic
     messages["DeadCommand"] = {
         "name": "dead-command",
         "summary": "The bytes and headers of a command as they came, without its API key, and why it lies here.",
-        "headers": headers_of(
-            {
-                "dead-reason": TEXT,
-                "dead-code": TEXT,
-                "dead-field": TEXT,
-                "dead-status": NUMBER,
-                "dead-from": {**TEXT, "description": "TOPIC/PARTITION@OFFSET."},
-            },
-            {},
-        ),
+        "headers": _OF_A_DEAD_LETTER,
+        "payload": {"description": "Whatever was sent."},
+    }
+
+
+def add_engagement(channels: Node, operations: Node, messages: Node, topics: Topics) -> None:
+    """What recipients were seen to do, and what of it was refused."""
+    channels[topics.engagement] = channel_of(
+        topics.engagement, "What recipients were seen to do; in any order, late and repeated ones too.", ["Report"]
+    )
+    channels[topics.dead_engagement] = channel_of(
+        topics.dead_engagement, "Reports that were refused, as they came.", ["DeadReport"]
+    )
+    operations["takeIn"] = operation_of(
+        "receive", topics.engagement, "As `POST /v1/engagements` takes it; the same report again is stored once."
+    )
+    operations["setReportAside"] = operation_of("send", topics.dead_engagement, "What HTTP would have refused.")
+    messages["Report"] = {
+        "name": "engagement",
+        "summary": "One report, as in the array of `POST /v1/engagements`.",
+        "headers": _BY_A_KEY,
+        "payload": ref("schemas", "Engagement"),
+    }
+    messages["DeadReport"] = {
+        "name": "dead-engagement",
+        "summary": "The bytes and headers of a report as they came, without its API key, and why it lies here.",
+        "headers": _OF_A_DEAD_LETTER,
         "payload": {"description": "Whatever was sent."},
     }
 
@@ -166,9 +196,11 @@ def add_releases(channels: Node, operations: Node, messages: Node, topics: Topic
 
 
 def other_schemas() -> Node:
-    """Commands, replies, releases."""
-    _, commands = models_json_schema([(Command, "validation"), (Reply, "serialization")], ref_template=REFS)
-    return {**commands["$defs"], "ReleaseDocument": RELEASE}
+    """Commands, replies, reports of engagement, releases."""
+    _, inputs = models_json_schema(
+        [(Command, "validation"), (Reply, "serialization"), (Engagement, "validation")], ref_template=REFS
+    )
+    return {**inputs["$defs"], "ReleaseDocument": RELEASE}
 
 
 RELEASE: Node = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import typer
 from rich.text import Text
 
 from horae.infra.cli.client import ApiKey, AsJson, Data, Url, connect
+from horae.infra.cli.meeting import show_settled
 from horae.infra.cli.output import say, show_json, table
 from horae.infra.cli.schedules import read_json
 
@@ -60,12 +62,24 @@ def change(
     if as_json:
         show_json(answer)
     elif dry_run:
-        _show(answer)
+        _show(answer, _settled(answer["after"], slot, fold, scope))
     else:
         say(f"{answer['id']}  version {answer['version']}  due {answer.get('next_due_at')}")
+        if body.keys() & {"timing", "conflicts"}:
+            show_settled(_settled(answer, slot, fold, scope))
 
 
-def _show(answer: dict[str, Any]) -> None:
+def _settled(schedule: dict[str, Any], slot: str | None, fold: int, scope: str) -> dict[str, Any] | None:
+    """How the schedule, or the one slot that was changed, stands among others."""
+    if scope != "this" or slot is None:
+        whole: dict[str, Any] | None = schedule["settled"]
+        return whole
+    named = (datetime.fromisoformat(slot), fold)
+    own = (at for at in schedule["changes"] if (datetime.fromisoformat(at["slot"]), at["fold"]) == named)
+    return next((at["settled"] for at in own), None)
+
+
+def _show(answer: dict[str, Any], settled: dict[str, Any] | None) -> None:
     found, rows = answer["difference"], []
     for mark in ("moved", "changed"):
         for pair in found[mark]:
@@ -83,6 +97,7 @@ def _show(answer: dict[str, Any]) -> None:
     if rows:
         table(("", "local time", "zone", "due before", "due after", "note"), [row for _, row in rows])
     say(f"Nothing was changed. {upto}: {said}.", "bold")
+    show_settled(settled)
     for name, words in (("exceptions_kept", "still skipped or changed"), ("exceptions_fallen", "as the series has it")):
         if answer[name]:
             say(f"{words.capitalize()}: {', '.join(slot['slot'] for slot in answer[name])}.")

@@ -48,9 +48,18 @@ class Api:
         given = {name: value for name, value in (params or {}).items() if value is not None}
         return _answer(self._client.patch(path, json=body, params=given, headers=headers))
 
-    def put(self, path: str, body: Any) -> Any:
-        """PUT with a JSON body."""
-        return _answer(self._client.put(path, json=body))
+    def pages(self, path: str) -> Any:
+        """GET every page of a list, as one answer."""
+        whole = page = self.get(path, limit=500)
+        while page["next"] is not None:
+            page = self.get(path, limit=500, cursor=page["next"])
+            whole["items"] += page["items"]
+        return whole | {"next": None}
+
+    def put(self, path: str, body: Any, *, params: dict[str, Any] | None = None) -> Any:
+        """PUT with a JSON body; parameters that are None are left out."""
+        given = {name: value for name, value in (params or {}).items() if value is not None}
+        return _answer(self._client.put(path, json=body, params=given))
 
     def send(self, path: str, content: bytes, media_type: str) -> Any:
         """POST a file as it is."""

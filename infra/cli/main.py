@@ -21,10 +21,12 @@ GROUPS = {
     "relaying": ("relay", "asyncapi"),
     "schedules": ("list", "explain", "schedule"),
     "changing": ("change",),
+    "backfilling": ("backfill",),
     "searching": ("search", "indexer"),
     "previewing": ("preview",),
     "zoning": ("tz",),
     "calendars": ("calendar",),
+    "moves": ("recipient",),
     "importing": ("import",),
     "keys": ("keys",),
     "feeds": ("feed",),
@@ -87,6 +89,10 @@ def _told(error: Exception) -> tuple[str, str | None] | None:
 
     match error:
         case Refused():
+            if met := error.problem.get("conflicts"):
+                from horae.infra.cli.meeting import show_meetings
+
+                show_meetings(met)
             return error.text, error.hint
         case HoraeError():
             return (f"{error.field}: {error.message}" if error.field else error.message), error.hint

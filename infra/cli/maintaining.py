@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from horae.infra import logging
 from horae.infra.cli.output import say, show_json, table
 from horae.infra.settings import Settings, load
+
+if TYPE_CHECKING:
+    from horae.infra.rebuild import RebuildReport, TableReport
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +50,10 @@ def rebuild(
     search: bool = typer.Option(False, "--search", help="The search index in Elasticsearch, from the read models."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
-    """Replay the whole log into a shadow copy of the read models, compare the two, and swap them."""
+    """Replay the whole log into a shadow copy of the read models, compare the two, and swap them.
+
+    Exits with 1 where the live copy was not what the log says; the new one is in place all the same.
+    """
     loaded = load({"dsn": dsn, "data": data})
     logging.configure(loaded.settings.log_level, loaded.settings.log_format, "rebuild")
     if search:
@@ -56,13 +63,32 @@ def rebuild(
 
     report = asyncio.run(rebuild_read_models(loaded.settings, embedded=dsn is None))
     if as_json:
-        show_json(dataclasses.asdict(report))
-        return
+        show_json({**dataclasses.asdict(report), "tables": [_shown(each) for each in report.tables]})
+    else:
+        _say_rebuilt(report)
+    if report.differing:
+        raise typer.Exit(1)
+
+
+def _say_rebuilt(report: RebuildReport) -> None:
     say(f"Rebuilt from {report.events} events, up to position {report.position}.")
-    words = {True: "as before", False: "differed: mended", None: "not compared"}
-    table(("table", "rows", "against the live copy"), [(t.table, t.rows, words[t.same]) for t in report.tables])
+    words = {True: "as before", False: "DIFFERED: mended", None: "not compared"}
+    rows = [
+        (t.table, t.rows, _hex(t.checksum), t.live_rows, _hex(t.live_checksum), words[t.same]) for t in report.tables
+    ]
+    table(("table", "rows", "sum of the log", "live rows", "sum of the live copy", "the live copy was"), rows)
     if report.parked:
         say(f"{report.parked} events could not be applied; the log says which and why.", "yellow")
+
+
+def _shown(report: TableReport) -> dict[str, Any]:
+    sums = {"checksum": _hex(report.checksum), "live_checksum": _hex(report.live_checksum)}
+    return {**dataclasses.asdict(report), **sums, "same": report.same}
+
+
+def _hex(checksum: int | None) -> str | None:
+    """Its last 64 bits, which say as much for people, and are a number that no reader of JSON rounds."""
+    return None if checksum is None else f"{checksum % 2**64:016x}"
 
 
 def _rebuild_search(settings: Settings, *, as_json: bool) -> None:

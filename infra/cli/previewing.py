@@ -1,12 +1,14 @@
-"""`horae preview`: the coming slots of a timing, computed here; needs no service and no key."""
+"""`horae preview`: the coming slots of a timing, computed here, or by the service with its calendars and schedules."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import typer
@@ -18,6 +20,8 @@ from horae.domain.errors import Invalid
 from horae.domain.timing.calendared import calendar_id
 from horae.domain.timing.opendays import DEFAULT, built_in
 from horae.domain.timing.zones import to_local
+from horae.infra.cli.client import connect
+from horae.infra.cli.meeting import Conflicts, policy, show_settled
 from horae.infra.cli.output import say, show_json, table
 from horae.infra.clock import SystemClock
 from horae.infra.settings import load
@@ -36,7 +40,10 @@ _MARKS = {
     "gap_skipped": ("skipped", "red"),
     "calendar_dropped": ("dropped", "red"),
     "calendar_merged": ("merged", "blue"),
+    "conflict_shifted": ("moved on", "yellow"),
 }
+#: What is not sent, and why is not known to this command, is marked so.
+_GONE: dict[bool, tuple[str, ...]] = {True: ("gap_skipped",), False: ()}
 
 
 def register(app: typer.Typer) -> None:
@@ -59,18 +66,41 @@ def preview(
     overlap: str | None = typer.Option(None, "--overlap", help="first, second or both."),
     count: int = typer.Option(10, "--count", "-n", min=1, max=1000, help="How many slots."),
     after: str | None = typer.Option(None, "--after", help="From which instant on. Default: now"),
+    recipient: str | None = typer.Option(None, "--recipient", help="Whose zone counts, and whose other schedules."),
+    conflicts: str | None = Conflicts,
+    priority: int = typer.Option(3, "--priority", min=1, max=5, help="For --conflicts highest_priority."),
+    url: str | None = typer.Option(None, "--url", help="Ask the service at this address."),
+    api_key: str | None = typer.Option(None, "--api-key", help="Ask the service, with this key."),
+    data: Path | None = typer.Option(None, "--data", help="Ask the service of this data folder."),
     as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
 ) -> None:
-    """Show when a timing would fire, with every clock change that touches it. Works without a running service."""
+    """Show when a timing would fire, with every clock change that touches it.
+
+    Works without a running service. With --url, --api-key, --data, --recipient or --conflicts the service is asked,
+    which has your calendars, recipients and schedules.
+    """
     settings = load().settings
     use_zone_data_of(settings)
+    asked = any(given is not None for given in (url, api_key, data, recipient, conflicts))
+    usual = "recipient" if recipient is not None else "UTC"
     if timing is not None:
         document = _json(timing)
     else:
-        document = _from_options(cron, rrule, every, at, delay, phrase, zone)
+        document = _from_options(cron, rrule, every, at, delay, phrase, zone or usual)
         extra = {"starts_at": starts_at, "ends_at": ends_at, "gap": gap, "overlap": overlap}
         document |= {name: value for name, value in extra.items() if value is not None}
     start = _instant(after) if after else None
+    if asked:
+        body = {"timing": document, "count": count, "priority": priority} | policy(conflicts)
+        given = {"recipient": recipient, "after": start.isoformat() if start is not None else None}
+        with connect(url or os.environ.get("HORAE_URL"), api_key, data) as api:
+            answer = api.post("/v1/timings/preview", body | {k: v for k, v in given.items() if v is not None})
+        if as_json:
+            show_json(answer)
+            return
+        _show(_told(answer))
+        show_settled(answer["settled"])
+        return
     now = SystemClock().now()
     parsed = _parse(document)
     # Bound neither to the present nor to the horizon: what is asked about may begin anywhere.
@@ -80,25 +110,56 @@ def preview(
         default_zone=zone or "UTC",
         calendar=built_in(settings.standard) if calendar_id(parsed) == DEFAULT else None,
     )
-    normal = t.normalise(parsed, context)
+    normal = _normal(parsed, context)
     result = t.preview(normal, count, context, start)
     if as_json:
         show_json({"timing": normal.model_dump(mode="json", exclude_none=True)} | result.model_dump(mode="json"))
         return
-    _show(result)
+    slots = [_Line(at.slot, (at.plan.branch,), at.plan.reasons, at.plan.zone, at.due_at) for at in result.slots]
+    _show([*slots, *(_Line(gone.slot, (), (gone.reason,)) for gone in result.skipped)])
 
 
-def _show(result: t.Preview) -> None:
+class _Line(NamedTuple):
+    """One slot as it is shown; without `due_at` it is not sent."""
+
+    slot: t.Slot
+    codes: tuple[str, ...]
+    reasons: Sequence[t.Reason]
+    zone: str = ""
+    due_at: datetime | None = None
+
+
+def _told(answer: dict[str, Any]) -> list[_Line]:
+    """The slots of the service's answer."""
+    lines = []
+    for item in [*answer["slots"], *answer["skipped"]]:
+        slot = t.Slot(local=item["slot"], fold=item["fold"])
+        if "due_at" in item:
+            reasons = [t.Reason.model_validate(reason) for reason in item["reasons"]]
+            due_at = datetime.fromisoformat(item["due_at"])
+            lines.append(_Line(slot, (item["branch"],), reasons, item["zone"], due_at))
+        else:
+            lines.append(_Line(slot, (), [t.Reason.model_validate(item["reason"])]))
+    return lines
+
+
+def _normal(parsed: t.Timing, context: t.Context) -> t.Timing:
+    try:
+        return t.normalise(parsed, context)
+    except Invalid as error:
+        if error.field == "timing.calendar.id":
+            error.hint = "Calendars are the service's: add --url, --api-key or --data to ask it."
+        raise
+
+
+def _show(lines: Sequence[_Line]) -> None:
     rows: list[tuple[tuple[datetime, int], tuple[object, ...]]] = []
-    for slot in result.slots:
-        mark, style = _mark([slot.plan.branch, *(reason.code for reason in slot.plan.reasons)])
-        why = " ".join(reason.text for reason in slot.plan.reasons)
-        shown = (_clock(slot.slot.local), Text(mark, style=style), _there(slot), slot.plan.zone, _utc(slot.due_at), why)
-        rows.append(((slot.slot.local, slot.slot.fold), shown))
-    for gone in result.skipped:
-        mark, style = _mark([gone.reason.code, "gap_skipped"])
-        gone_by = (_clock(gone.slot.local), Text(mark, style=style), "not sent", "", "", gone.reason.text)
-        rows.append(((gone.slot.local, gone.slot.fold), gone_by))
+    for line in lines:
+        mark, style = _mark([*line.codes, *(reason.code for reason in line.reasons), *_GONE[line.due_at is None]])
+        there = (_there(line.due_at, line.zone), line.zone, _utc(line.due_at)) if line.due_at else ("not sent", "", "")
+        why = " ".join(reason.text for reason in line.reasons)
+        shown = (_clock(line.slot.local), Text(mark, style=style), *there, why)
+        rows.append(((line.slot.local, line.slot.fold), shown))
     rows.sort(key=lambda row: row[0])
     if not rows:
         say("The timing has no slot from there on.")
@@ -107,7 +168,7 @@ def _show(result: t.Preview) -> None:
     marked = Counter(str(cells[1]) for _, cells in rows if str(cells[1]))
     if marked:
         told = ", ".join(f"{mark} ({n})" for mark, n in sorted(marked.items()))
-        say(f"{len(result.slots)} to send; marked: {told}.")
+        say(f"{sum(line.due_at is not None for line in lines)} to send; marked: {told}.")
 
 
 def _mark(codes: Sequence[str]) -> tuple[str, str]:
@@ -115,9 +176,9 @@ def _mark(codes: Sequence[str]) -> tuple[str, str]:
     return next((_MARKS[code] for code in codes if code in _MARKS), ("", ""))
 
 
-def _there(slot: t.Next) -> str:
+def _there(due_at: datetime, zone: str) -> str:
     """What the clock of the zone shows when it goes out."""
-    local, _ = to_local(slot.due_at.astimezone(UTC).replace(tzinfo=None), slot.plan.zone)
+    local, _ = to_local(due_at.astimezone(UTC).replace(tzinfo=None), zone)
     return _clock(local)
 
 
@@ -128,13 +189,13 @@ def _from_options(
     at: str | None,
     delay: str | None,
     phrase: str | None,
-    zone: str | None,
+    zone: str,
 ) -> dict[str, Any]:
     given = {"--cron": cron, "--rrule": rrule, "--every": every, "--at": at, "--in": delay, "--phrase": phrase}
     chosen = [name for name, value in given.items() if value is not None]
     if len(chosen) != 1:
         raise typer.BadParameter(f"give a timing as JSON, or exactly one of {', '.join(given)}")
-    zoned = {"zone": zone or "UTC"}
+    zoned = {"zone": zone}
     match chosen[0]:
         case "--cron":
             return {"kind": "every", "cron": cron} | zoned

@@ -150,12 +150,7 @@ def report(
             for c in listed["items"]
         ]
         return Told(listed, lambda: table(("change", "at (UTC)", "to", "keeping", "moved", "undone (UTC)"), rows))
-    told = api.get(f"/v1/zones/changes/{change}", limit=500)
-    page = told
-    while page["next"] is not None:
-        page = api.get(f"/v1/zones/changes/{change}", limit=500, cursor=page["next"])
-        told["items"] += page["items"]
-    told["next"] = None
+    told = api.pages(f"/v1/zones/changes/{change}")
     head = ("schedule", "slot", "zone", "planned (UTC)", "now (UTC)", "planned by", "undone")
     moves = [
         (

@@ -10,6 +10,7 @@ from uuid import UUID
 import typer
 
 from horae.infra.cli.client import Api, ApiKey, AsJson, Data, Url, connect
+from horae.infra.cli.meeting import Conflicts, policy, show_settled
 from horae.infra.cli.output import say, show_json, table
 from horae.infra.problems import Refused
 
@@ -83,6 +84,7 @@ def schedule(
     zone: str = typer.Option("recipient", "--zone", help="IANA zone."),
     channel: str = typer.Option("log:", "--channel", help="log: or webhook:URL"),
     content: str = typer.Option("{}", "--content", help="JSON that is handed to the channel."),
+    conflicts: str | None = Conflicts,
     key: str | None = typer.Option(None, "--idempotency-key", help="Makes a repeat of this command harmless."),
     url: str | None = Url,
     api_key: str | None = ApiKey,
@@ -105,13 +107,14 @@ def schedule(
         "channel": channel,
         "content": read_json(content, "--content"),
         "timing": chosen[0] if chosen else {"kind": "now"},
-    }
+    } | policy(conflicts)
     with connect(url, api_key, data) as api:
         answer = api.post("/v1/schedules", body, headers={"Idempotency-Key": key} if key else None)
     if as_json:
         show_json(answer)
         return
     say(f"{answer['id']}  due {answer.get('next_due_at')}")
+    show_settled(answer["settled"])
 
 
 def _explain(api: Api, given: str) -> Any:

@@ -46,6 +46,8 @@ class ElasticsearchDocuments:
         self._indices = indices
         #: Documents that the server did not take; each is a fault in the code.
         self.refused = 0
+        #: Bulk requests that the server has answered.
+        self.answered = 0
 
     async def put(self, documents: Sequence[Document]) -> None:
         """See `DocumentStore.put`. Raises `IndexLost` where there is no index.
@@ -92,6 +94,7 @@ class ElasticsearchDocuments:
             answer = await self._slow.bulk(
                 index=Indices.writer(index), operations=operations, require_alias=True, refresh=seen
             )
+        self.answered += 1
         if not answer["errors"]:
             return
         for item in answer["items"]:

@@ -70,6 +70,11 @@ class Reindex:
     def __init__(self, dsn: str, indices: Indices, documents: ElasticsearchDocuments) -> None:
         self._dsn, self._indices, self._documents = dsn, indices, documents
 
+    @property
+    def answered(self) -> int:
+        """See `streams.indexing.Engine`."""
+        return self._documents.answered
+
     async def prepare(self) -> bool:
         """Fill what is missing or of other code; True if anything was. See `streams.indexing.Engine`."""
         kinds = [kind for kind in KINDS if not (await self._indices.written(kind) and await self._is_current(kind))]

@@ -84,7 +84,9 @@ class RawSubscription:
                     await self._told.wait()
 
     async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
-        session = await asyncpg.connect(self._dsn, server_settings={"application_name": "horae-subscription"})
+        session = await asyncpg.connect(
+            self._dsn, server_settings={"application_name": "horae-subscription"}, command_timeout=_ANSWER_S
+        )
         self._session = session
         session.add_termination_listener(lambda *_: self._told.set())
         # Listening before the first read: nothing falls between the two. The channel is the table's name.

@@ -45,8 +45,9 @@ _TENANTS = 1_000
 _FIRST_WAIT_S = 0.02
 _LONGEST_WAIT_S = 0.5
 
-#: What asyncpg raises when the server is away, starting, stopping or restarting after a crash.
-_INTERRUPTED = (OSError, *NO_SERVER)
+#: What asyncpg raises when the server is away, starting, stopping or restarting after a crash, or has ended a statement
+#: because it took too long there, or because somebody asked for it.
+_INTERRUPTED = (OSError, asyncpg.QueryCanceledError, *NO_SERVER)
 
 
 class PostgresEventStore:
@@ -114,12 +115,15 @@ class PostgresEventStore:
         self,
         stream: UUID,
         *,
+        after_version: int = 0,
         upto_version: int | None = None,
         until: datetime | None = None,
         upto_position: int | None = None,
     ) -> list[Recorded]:
         """See `commands.ports.EventReader.load`; every tenant's streams, for the owner's role."""
-        return await self._all.load(stream, upto_version=upto_version, until=until, upto_position=upto_position)
+        return await self._all.load(
+            stream, after_version=after_version, upto_version=upto_version, until=until, upto_position=upto_position
+        )
 
     async def load_many(self, streams: Collection[UUID]) -> dict[UUID, list[Recorded]]:
         """See `commands.ports.EventReader.load_many`; every tenant's streams, for the owner's role."""
@@ -187,12 +191,18 @@ class _Reader:
         self,
         stream: UUID,
         *,
+        after_version: int = 0,
         upto_version: int | None = None,
         until: datetime | None = None,
         upto_position: int | None = None,
     ) -> list[Recorded]:
-        query = "SELECT * FROM log.load($1, $2, $3, $4)"
-        events = _decode(await self._reads.fetch(query, self._tenant, [stream], upto_version, upto_position))
+        if after_version > 0:
+            query = "SELECT * FROM log.load_behind($1, $2, $3, $4, $5)"
+            rows = await self._reads.fetch(query, self._tenant, stream, after_version, upto_version, upto_position)
+        else:
+            query = "SELECT * FROM log.load($1, $2, $3, $4)"
+            rows = await self._reads.fetch(query, self._tenant, [stream], upto_version, upto_position)
+        events = _decode(rows)
         if until is None:
             return list(events)
         return list(takewhile(lambda event: event.meta.recorded_at <= until, events))

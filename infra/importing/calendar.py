@@ -1,25 +1,28 @@
 """iCalendar events (RFC 5545 VEVENT) to items.
 
 Taken: DTSTART (instant, local time with TZID, floating, all-day), RRULE, RDATE, EXDATE, RECURRENCE-ID, SUMMARY,
-DESCRIPTION, LOCATION, URL, CATEGORIES, PRIORITY, ATTENDEE, and X-HORAE-RECIPIENT of our own feeds. Zones named as
-Windows does are mapped to IANA's, and names that end in one are taken for it; a VTIMEZONE's own rules are not used, its
-name is. An event that changes one date of another becomes a schedule of its own, and the other leaves that date out.
+DESCRIPTION, LOCATION, URL, CATEGORIES, PRIORITY, ATTENDEE, and X-HORAE-RECIPIENT of our own feeds. Which zone a TZID
+means is found in `zones`. An event that changes one date of another becomes a schedule of its own, and the other leaves
+that date out.
 What cannot be held is refused, never bent. An event with several attendees becomes one item for each.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import unquote
 
 import icalendar
-from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 
-from horae.domain.timing import zones
+from horae.domain import errors
+from horae.domain.timing import ruleset, zones
 from horae.infra.importing.items import ImportFileError, Item, Reject
+from horae.infra.importing.zones import FileZones, Stretch, UnknownZoneError
 
 _NAMES = {
     **dict.fromkeys(("at", "local", "starts_at", "zone"), "DTSTART"),
@@ -53,22 +56,26 @@ def read_calendar(text: str, *, channel: str, all_day_at: time = time(9)) -> Ite
         calendars = icalendar.Calendar.from_ical(text, multiple=True)
     except ValueError as error:
         raise ImportFileError(f"The file is no iCalendar: {error}.") from None
-    events = [event for calendar in calendars for event in calendar.walk("VEVENT")]
+    events = []
+    for calendar in calendars:
+        of_file = FileZones(calendar.walk("VTIMEZONE"))
+        events += [(event, of_file) for event in calendar.walk("VEVENT")]
     if not events:
         raise ImportFileError("The file holds no VEVENT, so there is nothing to import.")
     changed: dict[str, list[Any]] = {}
-    for event in events:
+    for event, _ in events:
         if "RECURRENCE-ID" in event:
             changed.setdefault(str(event.get("UID")), []).append(event["RECURRENCE-ID"])
-    for row, event in enumerate(events, 1):
+    for row, (event, of_file) in enumerate(events, 1):
         uid = str(event.get("UID", f"event {row}"))
         try:
-            yield from _items(row, uid, event, changed.get(uid, []), channel, all_day_at)
+            clocks = _Clocks(event, of_file, all_day_at)
+            yield from _items(row, uid, event, clocks, changed.get(uid, []), channel)
         except _EventError as error:
             yield Reject(row, row, error.field, error.reason, error.hint, uid)
 
 
-def _items(row: int, uid: str, event: Any, changed: list[Any], channel: str, all_day_at: time) -> Iterator[Item]:
+def _items(row: int, uid: str, event: Any, clocks: _Clocks, changed: list[Any], channel: str) -> Iterator[Item]:
     """`changed`: the dates of the event that other events of its UID change."""
     name = uid
     if "RECURRENCE-ID" in event:
@@ -79,13 +86,16 @@ def _items(row: int, uid: str, event: Any, changed: list[Any], channel: str, all
             return  # the date is left out of its series
         name, changed = f"{uid}:{at.dt.isoformat()}", []
     _refuse_unheld(event)
-    timing, zone = _timing(event, all_day_at)
-    out = [*_times(event, "EXDATE", zone, all_day_at), *(_local(each, each.dt, zone, all_day_at) for each in changed)]
-    rules = [rule.to_ical().decode() for rule in _listed(event.get("RRULE", []))]
-    more = list(_times(event, "RDATE", zone, all_day_at))
+    start, zone = clocks.start
+    timing = _timing(event, start, zone)
+    out = [*clocks.times("EXDATE"), *(clocks.local(each, each.dt) for each in changed)]
+    rules, more = _rules(event), list(clocks.times("RDATE"))
+    left = _less_start(rules, start, zone)
+    if left is not None and (rules or more):
+        rules, more = left, [start, *more]
     skips: tuple[str, ...] = ()
     if len(rules) > 1 or more:
-        timing = _set(event, rules, more, out, zone, all_day_at)
+        timing = _set(rules, more, out, start, zone)
     elif rules:
         skips = tuple(dict.fromkeys(at.isoformat() for at in out))
     attendees, priority = _attendees(event), _priority(event)
@@ -96,7 +106,7 @@ def _items(row: int, uid: str, event: Any, changed: list[Any], channel: str, all
     }
     for person in attendees:
         body: dict[str, Any] = {"recipient": person, "channel": channel, "content": content, "timing": timing}
-        body["metadata"] = {"type": "calendar", "uid": uid}
+        body["metadata"] = {"type": "calendar", "uid": uid} | clocks.told(zone)
         if priority is not None:
             body["priority"] = priority
         if "CATEGORIES" in event:
@@ -111,19 +121,28 @@ def _priority(event: Any) -> int | None:
     return 5 - (int(text) - 1) // 2 if text.isascii() and text.isdigit() and 1 <= int(text) <= 9 else None
 
 
-def _set(
-    event: Any,
-    rules: list[str],
-    more: list[datetime],
-    out: list[datetime],
-    zone: str,
-    all_day_at: time,
-) -> dict[str, Any]:
-    """Several rules, or dates beside one, as the lines of one timing; without a rule the start is a date, too."""
-    start = _start(event, all_day_at)[0]
+def _less_start(rules: list[str], start: datetime, zone: str) -> list[str] | None:
+    """What is left to the rules where DTSTART is none of theirs, and so a date beside them; None where it is one's.
+
+    It is the first of an event's times, named or not, and the first that a COUNT counts (RFC 5545, §3.3.10).
+    """
+    left = []
+    for text in rules:
+        try:
+            (rule,) = ruleset.parse(text).rules
+        except errors.Invalid:
+            return None  # it is refused, with the reason, where the schedule is asked for
+        if not ruleset.leaves_out_start(rule, start, "UTC" if zone == "recipient" else zone):
+            return None
+        if rule.count != 1:
+            left.append(re.sub(r"\bCOUNT=\d+", f"COUNT={(rule.count or 0) - 1}", text))
+    return left
+
+
+def _set(rules: list[str], more: list[datetime], out: list[datetime], start: datetime, zone: str) -> dict[str, Any]:
+    """Several rules, or dates beside one, as the lines of one timing."""
     lines = [f"RRULE:{rule}" for rule in rules]
-    dates = more if rules else [start, *more]
-    lines += [f"{name}:{_written(times)}" for name, times in (("RDATE", dates), ("EXDATE", out)) if times]
+    lines += [f"{name}:{_written(times)}" for name, times in (("RDATE", more), ("EXDATE", out)) if times]
     return {"kind": "every", "rrule": "\n".join(lines), "starts_at": start.isoformat(), "zone": zone}
 
 
@@ -160,57 +179,79 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _zone(start: Any) -> str:
-    name = str(start.params.get("TZID", ""))
-    if not name:
-        return "recipient"
-    name = WINDOWS_TO_OLSON.get(name, name)
-    parts = name.split("/")
-    # Some programs write a name of their own in front: /example.com/20260101_1/Europe/Berlin
-    for known in ("/".join(parts[i:]) for i in range(len(parts))):
-        if known in zones.zone_names():
-            return known
-    raise _EventError("DTSTART", f"The zone {name!r} is unknown.", "Use an IANA name such as Europe/Berlin.")
+def _timing(event: Any, start: datetime, zone: str) -> dict[str, Any]:
+    if "RRULE" in event:
+        return {"kind": "every", "rrule": _rules(event)[0], "starts_at": start.isoformat(), "zone": zone}
+    if zone == "UTC":
+        return {"kind": "at", "at": start.isoformat() + "Z"}
+    return {"kind": "at", "local": start.isoformat(), "zone": zone}
 
 
-def _start(event: Any, all_day_at: time) -> tuple[datetime, str]:
-    """The local time at which an event begins, and of which zone."""
-    start: Any = event["DTSTART"]
-    value = start.dt
-    if not isinstance(value, datetime):
-        return datetime.combine(value, all_day_at), "recipient"
-    if value.tzinfo is not None and not start.params.get("TZID"):
-        return value.astimezone(UTC).replace(tzinfo=None), "UTC"
-    return value.replace(tzinfo=None), _zone(start)
+def _rules(event: Any) -> list[str]:
+    return [rule.to_ical().decode() for rule in _listed(event.get("RRULE", []))]
 
 
-def _timing(event: Any, all_day_at: time) -> tuple[dict[str, Any], str]:
-    local, zone = _start(event, all_day_at)
-    if "RRULE" not in event:
-        if zone == "UTC":
-            return {"kind": "at", "at": local.isoformat() + "Z"}, zone
-        return {"kind": "at", "local": local.isoformat(), "zone": zone}, zone
-    rrule = _listed(event["RRULE"])[0].to_ical().decode()
-    return {"kind": "every", "rrule": rrule, "starts_at": local.isoformat(), "zone": zone}, zone
+class _Clocks:
+    """On which clock an event's times are told: that of its DTSTART."""
+
+    def __init__(self, event: Any, of_file: FileZones, all_day_at: time) -> None:
+        self._event, self._of_file, self._all_day_at = event, of_file, all_day_at
+
+    @cached_property
+    def start(self) -> tuple[datetime, str]:
+        """The local time at which the event begins, and of which zone. Raises `_EventError`."""
+        start: Any = self._event["DTSTART"]
+        value = start.dt
+        if not isinstance(value, datetime):
+            return datetime.combine(value, self._all_day_at), "recipient"
+        if value.tzinfo is not None and not start.params.get("TZID"):
+            return value.astimezone(UTC).replace(tzinfo=None), "UTC"
+        return value.replace(tzinfo=None), self._zone(start)
+
+    def times(self, name: str) -> Iterator[datetime]:
+        """The dates and times of RDATE or EXDATE; of a period the start."""
+        for dates in _listed(self._event.get(name, [])):
+            for entry in dates.dts:
+                yield self.local(dates, entry.dt[0] if isinstance(entry.dt, tuple) else entry.dt)
+
+    def local(self, prop: Any, value: date) -> datetime:
+        """A date or time of a property on the event's clock; a date among times has that of the start."""
+        start, zone = self.start
+        if not isinstance(value, datetime):
+            return datetime.combine(value, start.time())
+        local = value.replace(tzinfo=None)
+        own = self._zone(prop) if prop.params.get("TZID") else "UTC" if value.tzinfo is not None else zone
+        # As it was written where it can be: in a gap it has no instant of its own.
+        if own == zone or zone == "recipient":
+            return local
+        return zones.to_local(zones.to_utc(local, 0, own), zone)[0]
+
+    def told(self, zone: str) -> dict[str, str]:
+        """The name that the file has for the zone, where that is another one."""
+        tzid = str(self._event["DTSTART"].params.get("TZID", zone))
+        return {} if zone in (tzid, "UTC", "recipient") else {"tzid": tzid}
+
+    def _zone(self, prop: Any) -> str:
+        tzid = str(prop.params.get("TZID", ""))
+        if not tzid:
+            return "recipient"
+        try:
+            return self._of_file.named(tzid, lambda: _stretch(self._event))
+        except UnknownZoneError as error:
+            raise _EventError("DTSTART", error.reason, error.hint) from None
 
 
-def _times(event: Any, name: str, zone: str, all_day_at: time) -> Iterator[datetime]:
-    for dates in _listed(event.get(name, [])):
-        for entry in dates.dts:
-            value: Any = entry.dt
-            yield _local(
-                dates, value[0] if isinstance(value, tuple) else value, zone, all_day_at
-            )  # of a period the start
-
-
-def _local(prop: Any, value: date, zone: str, all_day_at: time) -> datetime:
-    """A date or time of a property on the clock of the zone that its event's start is told in."""
-    if not isinstance(value, datetime):
-        return datetime.combine(value, all_day_at)
-    if prop.params.get("TZID") and _zone(prop) == zone:
-        return value.replace(tzinfo=None)  # as it was written: in a gap it has no instant of its own
-    if value.utcoffset() is not None and zone == "UTC":
-        return value.astimezone(UTC).replace(tzinfo=None)
-    if value.utcoffset() is not None and zone != "recipient":
-        return zones.to_local(value.astimezone(UTC).replace(tzinfo=None), zone)[0]
-    return value.replace(tzinfo=None)
+def _stretch(event: Any) -> Stretch:
+    """The event's own time, by its own clock: up to its last UNTIL, or the last of as many as COUNT says."""
+    begin = event["DTSTART"].dt
+    begin = begin.replace(tzinfo=None) if isinstance(begin, datetime) else datetime.combine(begin, time())
+    written = getattr(event.get("DTSTAMP"), "dt", None)
+    last: datetime | None = begin
+    for text in _rules(event):
+        try:
+            (rule,) = ruleset.parse(text).rules
+        except errors.Invalid:
+            continue  # it is refused, with the reason, where the schedule is asked for
+        ends = ruleset.last_of(rule, begin)
+        last = max(last, ends) if last is not None and ends is not None else None
+    return Stretch(begin, last, written.year if isinstance(written, date) else None)

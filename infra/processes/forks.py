@@ -14,16 +14,23 @@ import os
 import signal
 import socket
 import sys
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
-from horae.infra.processes.assignment import Assignment
-
+_SERVER = "horae.infra.processes.forkserver"
 #: How long the server may take to end when its socket is closed; it has nothing to finish.
 _STOP_S = 2.0
 
 _log = structlog.get_logger(__name__)
+
+
+class Told(Protocol):
+    """What a process is told at its start: an `Assignment`."""
+
+    def to_line(self) -> str:
+        """As one line of text."""
+        ...
 
 
 class Forked:
@@ -65,8 +72,9 @@ class Forked:
 class Forks:
     """`inherit`: descriptors that every forked process has, under the same numbers."""
 
-    def __init__(self, profile: str, inherit: tuple[int, ...] = ()) -> None:
-        self._profile, self._inherit = profile, inherit
+    def __init__(self, profile: str, inherit: tuple[int, ...] = (), module: str = _SERVER) -> None:
+        """`module` is the server's program."""
+        self._profile, self._inherit, self._module = profile, inherit, module
         self._numbers = itertools.count(1)
         self._living: dict[int, Forked] = {}
         self._server: asyncio.subprocess.Process | None = None
@@ -80,7 +88,11 @@ class Forks:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """End the server, and whatever it has forked and still lives."""
+        """See `close`."""
+        await self.close()
+
+    async def close(self) -> None:
+        """End the server, and whatever it has forked and still lives; the next one that is wanted starts another."""
         if self._writer is not None:
             self._writer.close()
         if self._server is not None:
@@ -93,7 +105,7 @@ class Forks:
         if self._listening is not None:
             await self._listening
 
-    async def fork(self, kind: str, assignment: Assignment) -> Forked:
+    async def fork(self, kind: str, assignment: Told) -> Forked:
         """Start a process of that kind; returns when it runs (or has ended at once)."""
         await self._ensure()
         forked = Forked(next(self._numbers), self)
@@ -116,7 +128,7 @@ class Forks:
                 self._server = await asyncio.create_subprocess_exec(
                     sys.executable,
                     "-m",
-                    "horae.infra.processes.forkserver",
+                    self._module,
                     str(theirs.fileno()),
                     str(os.getpid()),
                     self._profile,

@@ -21,7 +21,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -47,6 +47,9 @@ _AHEAD = {
 #: Exit codes of a process that could not be forked, and of one that ended by a fault (EX_OSERR, EX_SOFTWARE).
 NOT_FORKED, FAULTY = 71, 70
 
+#: Kind, assignment, the server's process id, and what to make one's standard input.
+Become = Callable[[str, str, int, int], NoReturn]
+
 
 @dataclass(slots=True)
 class _Forked:
@@ -56,10 +59,13 @@ class _Forked:
 
 
 class ForkServer:
-    """The server's side of the socket. Call `serve` in a process of one thread."""
+    """The server's side of the socket. Call `serve` in a process of one thread.
 
-    def __init__(self, control: socket.socket) -> None:
-        self._control = control
+    `become` is what a forked process does with its kind, its assignment, our process id and its standard input.
+    """
+
+    def __init__(self, control: socket.socket, become: Become | None = None) -> None:
+        self._control, self._become = control, become or _become
         self._forked: dict[int, _Forked] = {}
         self._selector = selectors.DefaultSelector()
         self._wakes, self._waker = os.pipe()
@@ -107,7 +113,7 @@ class ForkServer:
             return
         if pid == 0:
             self._take_leave(lifeline[1])
-            _become(kind, assignment, ours, lifeline[0])
+            self._become(kind, assignment, ours, lifeline[0])
         os.close(lifeline[0])
         self._forked[pid] = _Forked(number, lifeline[1])
         self._say({"started": number, "pid": pid})
@@ -171,10 +177,9 @@ def _become(kind: str, assignment: str, parent: int, lifeline: int) -> NoReturn:
         os._exit(code)
 
 
-def main() -> None:
-    """Import all that the profile's processes need, then serve."""
-    _, control, parent, profile = sys.argv
-    tie_to_parent(int(parent))
+def serve(control: int, parent: int, profile: str, become: Become = _become) -> None:
+    """Import all that the profile's processes need, then serve the socket `control` until it or `parent` ends."""
+    tie_to_parent(parent)
     setproctitle("horae forkserver")
     # Nothing of what an import makes is garbage: looking for some takes a third of the time.
     gc.disable()
@@ -184,9 +189,9 @@ def main() -> None:
     # Nor would the collectors of the forked ones, which by looking at it would copy the memory that they share.
     gc.collect()
     gc.freeze()
-    with socket.socket(fileno=int(control)) as ours:
-        ForkServer(ours).serve()
+    with socket.socket(fileno=control) as ours:
+        ForkServer(ours, become).serve()
 
 
 if __name__ == "__main__":
-    main()
+    serve(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -17,9 +17,9 @@ from horae.infra.indexing import open_indexing
 from horae.infra.processes.assignment import Assignment
 from horae.infra.processes.lifeline import new_loop, run_until, stop_requested
 from horae.infra.settings import Settings
-from horae.infra.watchdog import watch_loop
+from horae.infra.watchdog import Stuck, watch_loop
 
-#: Exit code of an indexer whose loop stands still: to be started anew.
+#: Exit code of an indexer that stands still: to be started anew.
 STUCK_EXIT_CODE = 75
 
 _log = structlog.get_logger(__name__)
@@ -46,6 +46,9 @@ async def _work(settings: Settings) -> int:
             gc.freeze()
             _log.info("indexing", prefix=settings.elasticsearch_prefix)
             await run_until(stop, *(asyncio.create_task(service, name=name) for name, service in work.services))
+    except Stuck as stuck:
+        _log.error("indexer_stuck", error=str(stuck))
+        return STUCK_EXIT_CODE
     except (OSError, Unavailable, Invalid) as error:
         _log.error("indexer_cannot_work", error=str(error))
         return 1

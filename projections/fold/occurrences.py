@@ -20,7 +20,7 @@ def new_occurrence(
     event: Recorded,
     standing: Standing,
     occurrence_id: UUID,
-    origin: Literal["slot", "trigger"],
+    origin: Literal["slot", "trigger", "backfill"],
     slot: Slot,
     due_at: datetime,
     status: str,
@@ -143,6 +143,22 @@ def _deferred(fold: Rows, event: Recorded, body: occurrence.OccurrenceDeferred) 
     row.wake_at, row.reason = body.until, f"{body.rule}: {body.reason}"
 
 
+def _backfilled(fold: Rows, event: Recorded, body: occurrence.OccurrenceBackfilled) -> None:
+    standing, row = fold.standing(event, body.schedule), fold.occurrences.get(event.stream)
+    if row is None or (row.version == 0 and row.status not in OPEN):
+        # Never there, or moved once and then back in its series.
+        row = new_occurrence(event, standing, event.stream, "backfill", body.slot, body.due_at, "deferred")
+        open_occurrence(fold, standing, row)
+    else:
+        row = fold.occurrence(event)
+        _status(standing, row, "deferred")
+    row.origin, row.number, row.priority = "backfill", body.number, body.priority
+    row.due_at = row.wake_at = body.due_at
+    row.plan = body.plan.model_dump_json(exclude_none=True)
+    row.recipient_zone = body.plan.zone if body.plan.zone_source == "recipient" else None
+    row.reason, row.ended_at = f"backfill {body.backfill}", None
+
+
 def _missed(fold: Rows, event: Recorded, body: occurrence.OccurrenceMissed) -> None:
     standing = fold.standing(event, body.schedule)
     row = new_occurrence(event, standing, event.stream, "slot", body.slot, body.due_at, "missed")
@@ -195,6 +211,7 @@ HANDLERS: dict[type[Event], Any] = {
     occurrence.AttemptStarted: _started,
     occurrence.AttemptFailed: _failed,
     occurrence.OccurrenceDeferred: _deferred,
+    occurrence.OccurrenceBackfilled: _backfilled,
     occurrence.OccurrenceMissed: _missed,
     occurrence.OccurrenceEnded: _ended,
     occurrence.OccurrenceReplayed: _replayed,

@@ -104,6 +104,10 @@ def _replanned(fold: Rows, event: Recorded, body: schedule.ScheduleReplanned) ->
     asked(fold, event).move_to(body.next)
 
 
+def _backfilled(fold: Rows, event: Recorded, _body: schedule.ScheduleBackfilled) -> None:
+    asked(fold, event)
+
+
 def _triggered(fold: Rows, event: Recorded, body: schedule.ScheduleTriggered) -> None:
     standing = asked(fold, event)
     at = body.at
@@ -119,5 +123,6 @@ HANDLERS: dict[type[Event], Any] = {
     schedule.ScheduleResumed: _resumed,
     schedule.ScheduleCancelled: _cancelled,
     schedule.ScheduleTriggered: _triggered,
+    schedule.ScheduleBackfilled: _backfilled,
     schedule.ScheduleReplanned: _replanned,
 }

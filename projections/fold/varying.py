@@ -132,7 +132,8 @@ def _slot_changed(fold: Rows, event: Recorded, body: schedule.SlotChanged) -> No
     standing, at = asked(fold, event), body.at
     _skip(standing, body.slot, out=False)
     moved_to = None if at is None else at.due_at.isoformat()
-    _vary(standing, _own(body.slot), [["slot", *_key(body.slot), moved_to, list(body.changed)]])
+    settled = [] if body.settled is None else [body.settled.model_dump(mode="json", exclude_none=True)]
+    _vary(standing, _own(body.slot), [["slot", *_key(body.slot), moved_to, list(body.changed), *settled]])
     if at is not None:
         row = new_occurrence(event, standing, body.occurrence, "slot", body.slot, at.due_at, "waiting")
         row.version, row.wake_at, row.priority = 0, at.due_at, body.priority

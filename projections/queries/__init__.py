@@ -24,6 +24,7 @@ from horae.projections.queries.habits import (
     learning_tenants,
     model_of,
     next_window,
+    trust_in_models,
 )
 from horae.projections.queries.occurrences import (
     OccurrenceRow,
@@ -32,6 +33,7 @@ from horae.projections.queries.occurrences import (
     get_occurrence,
     list_dead_letters,
     list_occurrences,
+    missed_run_near,
     open_claims,
     open_owners,
     recipient_timeline,
@@ -85,6 +87,7 @@ __all__ = [
     "list_keys",
     "list_occurrences",
     "list_schedules",
+    "missed_run_near",
     "model_of",
     "neighbours",
     "next_window",
@@ -96,4 +99,5 @@ __all__ = [
     "schedules_on",
     "subscribed_calendars",
     "tenants",
+    "trust_in_models",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -39,6 +39,11 @@ async def model_of(conn: Connection, tenant: str) -> Any:
 async def learning_tenants(conn: Connection) -> list[Any]:
     """(tenant, fitted_at, position) of all tenants of whom anything is known; for the owner's role."""
     return list(await conn.fetch(_SQL["learning_tenants"]))
+
+
+async def trust_in_models(conn: Connection, tenants: Collection[str]) -> list[Any]:
+    """(tenant, version, people, trust) of these tenants' present models; for the owner's role."""
+    return list(await conn.fetch(_SQL["trust_in_models"], list(tenants)))
 
 
 async def due_windows(conn: Connection, at: datetime, most: int) -> list[tuple[UUID, str]]:

@@ -34,7 +34,7 @@ class OccurrenceRow:
     priority: int
     slot: Slot
     number: int | None
-    origin: Literal["slot", "trigger"]
+    origin: Literal["slot", "trigger", "backfill"]
     #: waiting, deferred, executing, retrying; or the outcome: delivered, dead_lettered, suppressed, expired, missed,
     #: cancelled, unknown.
     status: str
@@ -124,6 +124,12 @@ async def list_occurrences(
     if behind:
         where.add("(o.slot, o.id) < ({}, {})", behind.at, behind.id)
     return await _list(conn, where, "o.slot DESC, o.id DESC", limit, "slot")
+
+
+async def missed_run_near(conn: Connection, tenant: str, schedule: UUID, slot: Slot) -> UUID | None:
+    """The occurrence that heads the last missed run which began at or before the slot, whatever became of it since."""
+    found: UUID | None = await conn.fetchval(_SQL["missed_run_near"], tenant, schedule, slot.local)
+    return found
 
 
 async def list_dead_letters(

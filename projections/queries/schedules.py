@@ -57,8 +57,9 @@ class ScheduleRow:
     skipped: tuple[Slot, ...]
     #: From which slots on it was changed; what holds from there is in the log.
     later: tuple[Slot, ...]
-    #: Slots that were changed by themselves: where they were moved to, and the names of what they have for themselves.
-    changes: tuple[tuple[Slot, datetime | None, tuple[str, ...]], ...]
+    #: Slots that were changed by themselves: where they were moved to, the names of what they have for themselves, and
+    #: how they stand there among others, as JSON has it.
+    changes: tuple[tuple[Slot, datetime | None, tuple[str, ...], dict[str, Any] | None], ...]
     #: How many of its occurrences have not ended.
     open: int
     fired: int
@@ -258,6 +259,7 @@ def _schedule(record: Any) -> ScheduleRow:
                 Slot(local=entry[1], fold=entry[2]),
                 datetime.fromisoformat(entry[3]) if entry[3] is not None else None,
                 tuple(entry[4]),
+                entry[5] if len(entry) > 5 else None,
             )
             for entry in varied
             if entry[0] == "slot"

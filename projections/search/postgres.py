@@ -140,11 +140,13 @@ class PostgresSearch:
         try:
             async with tenant_connection(self._pool, tenant) as conn:
                 await conn.execute(f"SET LOCAL statement_timeout = {_TIMEOUT_MS}")
-                yield conn
-        except asyncpg.QueryCanceledError:
-            raise Unavailable(
-                "The search took too long.", hint="Narrow it: by a status, a tag, a range of time, or rarer words."
-            ) from None
+                try:
+                    yield conn
+                except asyncpg.QueryCanceledError:
+                    raise Unavailable(
+                        "The search took too long.",
+                        hint="Narrow it: by a status, a tag, a range of time, or rarer words.",
+                    ) from None
         except DATABASE_AWAY as error:
             if isinstance(error, asyncpg.DataError | asyncpg.SyntaxOrAccessError):
                 raise

@@ -32,8 +32,9 @@ ORDER BY id
 LIMIT $2;
 
 -- name: missed_runs
--- Runs of missed slots of the schedules $1, but for those which end before the local time $2.
+-- Runs of missed slots of the schedules $1, but for those which end before the local time $2; whatever became of the
+-- first slot since, which may have been asked for again.
 SELECT schedule, slot, fold, coalesce(missed_to, slot) AS to_slot, coalesce(missed_to_fold, fold) AS to_fold
 FROM occurrences
-WHERE schedule = ANY($1) AND status = 'missed' AND coalesce(missed_to, slot) >= $2
+WHERE schedule = ANY($1) AND missed_count IS NOT NULL AND coalesce(missed_to, slot) >= $2
 ORDER BY schedule, slot, fold;

@@ -83,6 +83,11 @@ SELECT * FROM calibrations WHERE tenant = $1 ORDER BY shard;
 -- A tenant's present model.
 SELECT version, fitted_at, model, position FROM models WHERE tenant = $1;
 
+-- name: trust_in_models
+-- Of these tenants' present models: to how many people they were fitted, and how much of what was foretold came true.
+SELECT tenant, version, (model ->> 'people')::int AS people, (model ->> 'trust')::float8 AS trust
+FROM models WHERE tenant = ANY ($1::text[]);
+
 -- name: segments_of
 -- The segments of some of a tenant's recipients.
 SELECT recipient_ref, segment FROM recipients WHERE tenant = $1 AND recipient_ref = ANY ($2::text[]);

@@ -97,7 +97,7 @@ ON CONFLICT (id) DO UPDATE SET
 -- What became of slots. One that was moved by itself may be moved again, or be back in its series: it begins anew.
 INSERT INTO occurrences SELECT * FROM unnest($1::occurrences[])
 ON CONFLICT (id, slot) DO UPDATE SET
-    number = excluded.number, due_at = excluded.due_at, missed_count = excluded.missed_count,
+    origin = excluded.origin, number = excluded.number, due_at = excluded.due_at, missed_count = excluded.missed_count,
     missed_to = excluded.missed_to, missed_to_fold = excluded.missed_to_fold,
     priority = excluded.priority, status = excluded.status, reason = excluded.reason, version = excluded.version,
     attempts = excluded.attempts, owner = excluded.owner, wake_at = excluded.wake_at, claimed_at = excluded.claimed_at,

@@ -41,6 +41,13 @@ WHERE {where}
 ORDER BY {ordering}
 LIMIT $1;
 
+-- name: missed_run_near
+-- The occurrence that heads the last missed run of the schedule $2 which began at or before the local time $3.
+SELECT o.id FROM occurrences AS o
+WHERE o.tenant = $1 AND o.schedule = $2 AND o.missed_count IS NOT NULL AND o.slot <= $3
+ORDER BY o.slot DESC, o.id DESC
+LIMIT 1;
+
 -- name: recipient_timeline
 -- Occurrences and coming slots, merged by due instant; each half is cut before they are merged.
 SELECT * FROM (
@@ -108,10 +115,10 @@ SELECT tenant, id, subscription FROM calendars WHERE subscription IS NOT NULL OR
 SELECT id, names FROM calendars WHERE tenant = $1;
 
 -- name: schedules_following
--- Active schedules of a recipient whose slots follow the zone that they prefer.
+-- Active schedules of a recipient whose slots follow the zone that they prefer, all of them or from one on.
 SELECT s.id FROM schedules AS s JOIN standings AS n ON n.id = s.id
-WHERE s.tenant = $1 AND s.recipient_ref = $2 AND s.timing ->> 'zone' = 'recipient' AND n.phase = 'active'
-    AND n.due_at IS NOT NULL
+WHERE s.tenant = $1 AND s.recipient_ref = $2 AND s.timing::jsonb @? '$.** ? (@.zone == "recipient")'
+    AND n.phase = 'active' AND n.due_at IS NOT NULL
 ORDER BY s.id;
 
 -- name: schedules_on_calendars

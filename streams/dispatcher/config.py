@@ -13,6 +13,9 @@ class DispatcherConfig:
     horizon_s: float = 120.0
     #: At most so many due rows are held; the rest waits in PostgreSQL, even when overdue.
     rows_in_memory: int = 50_000
+    #: While more is overdue than fits: how often at most those are looked for whose turn it is and of whom little or
+    #: nothing is held, seconds. For them a tenth of `rows_in_memory` is held beside it.
+    turns_every_s: float = 1.0
     #: Due rows that are planned with one query.
     batch: int = 500
     #: Attempts under way at once, from before the claim until the result is stored.
@@ -34,6 +37,11 @@ class DispatcherConfig:
     foreign_every_s: float = 0.5
     #: How long a stop waits for attempts under way, seconds.
     stop_s: float = 2.0
+
+    @property
+    def rows_for_turns(self) -> int:
+        """How many more rows are held than `rows_in_memory`, for the sake of those whom a flood would keep out."""
+        return max(1, self.rows_in_memory // 10)
 
     def validate(self) -> DispatcherConfig:
         """Itself. Raises ValueError naming the setting that makes no sense."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 import structlog
@@ -44,12 +45,13 @@ _READ_ERRORS = (*DATABASE_AWAY, Unavailable)
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What one look did: rows taken up, of them started, parked for want of a slot, and out of date."""
+    """What one look did: rows taken up, of them started, parked for want of a slot, out of date, and set aside."""
 
     taken: int = 0
     started: int = 0
     parked: int = 0
     stale: int = 0
+    unplannable: int = 0
 
 
 class Dispatcher:
@@ -79,8 +81,10 @@ class Dispatcher:
         self._owner, self._metrics, self._rules = owner, metrics, tuple(rules)
         self._faults, self._may_claim = faults or Faults(), may_claim
         self._horizon = Horizon(config.rows_in_memory)
-        self._reading = Reading(self._config, source, self._horizon, shards, peers or Alone())
         self._ready = Ready()
+        self._reading = Reading(
+            self._config, source, self._horizon, shards, peers or Alone(), waiting=self._ready.waiting
+        )
         self._endpoints = Endpoints(
             config.per_endpoint,
             config.breaker_failures,
@@ -92,7 +96,7 @@ class Dispatcher:
         #: What is under way, by the occurrence that it is about.
         self._tasks: dict[asyncio.Task[None], UUID] = {}
         self._wake, self._quiet, self._stopping = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._swept = time.monotonic()
+        self._swept = self._respilled = time.monotonic()
         #: The last position that this dispatcher appended.
         self.position = 0
 
@@ -101,7 +105,7 @@ class Dispatcher:
     async def on_applied(self, applied: Applied) -> None:
         """The projection has committed these changes of the due index (a reset: some may have been missed)."""
         if applied.reset:
-            self._horizon.rewind()
+            self._reading.begin_anew()
         changed = self._horizon.changed
         for change in applied.due:
             row = change.due
@@ -128,7 +132,7 @@ class Dispatcher:
 
     def look_again(self) -> None:
         """Read the due index anew from its beginning, and look."""
-        self._horizon.rewind()
+        self._reading.begin_anew()
         self.wake()
 
     async def quiet(self) -> int:
@@ -183,6 +187,7 @@ class Dispatcher:
         now = self._clock.now()
         await self._read_ahead(now)
         self._pop_due()
+        await self._reading.give_turns(now)
         await self._reading.look_abroad(now, busy=len(self._ready) >= self._config.batch)
         self._pop_due()
         self._measure()
@@ -195,10 +200,13 @@ class Dispatcher:
         candidates = await self._plan(rows)
         if self._stopping.is_set():
             return Pass()
-        started = parked = stale = 0
+        started = parked = stale = unplannable = 0
         for row, candidate in zip(rows, candidates, strict=True):
             if candidate is None:
                 stale += 1
+                continue
+            if isinstance(candidate, str):
+                unplannable += 1
                 continue
             endpoint = self._endpoint(candidate)
             if self._endpoints.admit(endpoint):
@@ -211,7 +219,8 @@ class Dispatcher:
                     self._endpoints.park(endpoint, row)
                 parked += 1
         self._metrics.stale.inc(stale)
-        return Pass(len(rows), started, parked, stale)
+        self._metrics.unplannable.inc(unplannable)
+        return Pass(len(rows), started, parked, stale, unplannable)
 
     def _pop_due(self) -> None:
         """Queue what has come due; of what goes to an endpoint that has no room, as much as may wait beside it."""
@@ -233,17 +242,17 @@ class Dispatcher:
         unparked = self._endpoints.unpark(room if not len(self._ready) else max(1, room // 2), take)
         return unparked + self._ready.take(room - len(unparked), take)
 
-    async def _plan(self, rows: Sequence[DueRow]) -> list[Candidate | None]:
+    async def _plan(self, rows: Sequence[DueRow]) -> list[Candidate | Literal["unplannable"] | None]:
         """What the rows stand on. One that cannot be planned is set aside (the auditor names it), not the others."""
         try:
-            return await self._occurrences.candidates(rows)
+            return [*await self._occurrences.candidates(rows)]
         except (*_READ_ERRORS, asyncio.CancelledError):
             self._put_back(rows)
             raise
         except Exception:
             if len(rows) == 1:
                 log.exception("row_cannot_be_planned", schedule=str(rows[0].schedule), key=str(rows[0].key))
-                return [None]
+                return ["unplannable"]
             return [planned for row in rows for planned in await self._plan([row])]
 
     def _put_back(self, rows: Sequence[DueRow]) -> None:
@@ -282,6 +291,7 @@ class Dispatcher:
             claimed = await self._occurrences.claim(candidate, self._owner, self._rules)
             if claimed is None:
                 self._metrics.stale.inc()
+                under_way.event("stale")
                 return
             decided_on, outcome = claimed
             self.position = max(self.position, outcome.position)
@@ -339,10 +349,15 @@ class Dispatcher:
 
     async def _read_ahead(self, now: datetime) -> None:
         """Keep the horizon filled; begin anew from time to time, and when there is room again for what had none."""
-        since = time.monotonic() - self._swept
-        if since > self._config.sweep_s or (since > self._config.respill_s and self._endpoints.thirsty()):
-            self._swept = time.monotonic()
+        instant = time.monotonic()
+        if instant - self._swept > self._config.sweep_s:
+            self._swept = self._respilled = instant
             self._endpoints.spilled.clear()
+            self._reading.begin_anew()
+        elif instant - self._respilled > self._config.respill_s and self._endpoints.thirsty():
+            self._respilled = instant
+            self._endpoints.spilled.clear()
+            # Not the queues: what lies behind those that wait for the endpoint would never have its turn.
             self._horizon.rewind()
         await self._reading.read_ahead(now)
 

@@ -84,10 +84,17 @@ class Horizon:
         """The page could not be read."""
         self._loading = None
 
-    def adopt(self, row: DueRow) -> None:
-        """Take in a row from outside the shards that are followed."""
-        if row.key not in self._rows and self._taken.get(row.key) != row and self.room:
-            self._put(row)
+    def adopt(self, row: DueRow, above: int = 0) -> bool:
+        """Take in a row from outside what is followed; False: there was no room.
+
+        `above`: there is room for so many more than `capacity`.
+        """
+        if row.key in self._rows or self._taken.get(row.key) == row:
+            return True
+        if len(self._rows) >= self.capacity + above:
+            return False
+        self._put(row)
+        return True
 
     def let_go(self, shards: frozenset[int]) -> None:
         """Others look after these shards now: hold nothing of them but what was taken."""

@@ -28,6 +28,10 @@ class Ready:
         queue.append(row)
         self._count += 1
 
+    def waiting(self, priority: int, tenant: str) -> int:
+        """How many of a tenant's rows wait at one priority."""
+        return len(self._levels.get(priority, {}).get(tenant, ()))
+
     def take(self, at_most: int, accept: Callable[[DueRow], bool]) -> list[DueRow]:
         """The next rows in turn; those that `accept` refuses are dropped."""
         taken: list[DueRow] = []

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
 import asyncpg
 
 from horae.projections import due
-from horae.projections.due import DueRow
+from horae.projections.due import DueRow, Queue
 from horae.streams.dispatcher.horizon import BEGINNING, Edge
 
 
@@ -21,6 +21,14 @@ class DueSource(Protocol):
 
         Raises `OSError` or `asyncpg` errors when the index is away.
         """
+        ...
+
+    async def queues(self, at: datetime, after: Queue | None, limit: int) -> tuple[list[Queue], Queue | None]:
+        """See `projections.due.queues`. Raises as `page` does."""
+        ...
+
+    async def fronts(self, after: Mapping[Queue, Edge], at: datetime, each: int) -> list[DueRow]:
+        """See `projections.due.load_queues`. Raises as `page` does."""
         ...
 
     async def next_due_at(self, after: datetime | None = None) -> datetime | None:
@@ -38,6 +46,16 @@ class PostgresDueSource:
         """See `DueSource`."""
         async with self._pool.acquire() as conn:
             return await due.load_horizon(conn, shards, until, after=None if after == BEGINNING else after, limit=limit)
+
+    async def queues(self, at: datetime, after: Queue | None, limit: int) -> tuple[list[Queue], Queue | None]:
+        """See `DueSource`."""
+        async with self._pool.acquire() as conn:
+            return await due.queues(conn, at, after, limit)
+
+    async def fronts(self, after: Mapping[Queue, Edge], at: datetime, each: int) -> list[DueRow]:
+        """See `DueSource`."""
+        async with self._pool.acquire() as conn:
+            return await due.load_queues(conn, after, at, each)
 
     async def next_due_at(self, after: datetime | None = None) -> datetime | None:
         """See `DueSource`."""

@@ -161,7 +161,7 @@ async def test_a_changed_calendar_moves_exactly_those_that_it_concerns(world: Wo
     tenth = await world.create(timing=MONTHLY | {"rrule": "FREQ=MONTHLY;BYMONTHDAY=10;BYHOUR=9;BYMINUTE=0"})
     other = await world.create(timing=MONTHLY | {"calendar": {"skip_weekends": True}})
     changed = await put(world, "munich", MUNICH | {"days": [{"date": "2026-12-28", "name": "Bridge day"}]})
-    assert changed["replanned"] == {"checked": 3, "moved": [christmas["id"]], "failed": []}
+    assert changed["replanned"] == {"checked": 3, "moved": [christmas["id"]], "failed": [], "change": None}
     moved = await world.get(f"/v1/schedules/{christmas['id']}")
     assert (moved["next_due_at"], moved["version"]) == ("2026-12-29T08:00:00Z", 2)
     assert moved["next"]["calendar"].startswith("munich@2 ")

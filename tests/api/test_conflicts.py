@@ -275,6 +275,64 @@ async def test_from_a_slot_on_only_what_comes_is_settled(world: World) -> None:
     assert kept["timing"]["then"]["timing"]["shifted_by"] == "PT30M"
 
 
+DAILY = {"kind": "every", "cron": "0 9 * * *", "zone": "UTC"}
+MOVED = {"timing": {"kind": "at", "local": "2026-12-02T12:30"}}
+
+
+async def series_asking(world: World, strategy: str, hour: int = 9, priority: int = 3) -> str:
+    """The path under which one slot of a series that asks is changed by itself."""
+    series = await world.create({**asking(strategy, {**DAILY, "cron": f"0 {hour} * * *"}), "priority": priority})
+    return f"/v1/schedules/{series['id']}?scope=this&slot=2026-12-02T{hour:02}:00"
+
+
+@pytest.mark.covers("SCH-05", "LIF-22")
+async def test_one_slot_that_is_moved_by_itself_is_settled_too(world: World) -> None:
+    """By the policy of its series: refused, and nothing is stored; or moved on to where it meets nobody."""
+    other = await world.create({**PLAIN, "timing": AT_NOON})
+    path = await series_asking(world, "reject", 7)
+    for dry in ("", "&dry_run=true"):
+        refused = await world.client.patch(path + dry, json=MOVED)
+        assert (refused.status_code, refused.json()["conflicts"][0]["schedule"]) == (409, other["id"])
+    path = await series_asking(world, "shift")
+    changed = await world.client.patch(path, json=MOVED)
+    (own,) = changed.json()["changes"]
+    assert (own["slot"], own["due_at"]) == ("2026-12-02T09:00:00", "2026-12-02T13:00:00Z")
+    assert (own["settled"]["action"], own["settled"]["shifted_by"]) == ("shifted", "PT30M")
+    kept = await world.get(path.partition("?")[0])
+    assert kept["changes"] == [own]
+    story = await world.get(f"{path.partition('?')[0]}/explain", slot="2026-12-02T09:00:00")
+    assert any(other["id"] in line and "moved on by PT30M" in line for line in story["story"])
+
+
+async def test_a_moved_slot_is_allowed_to_meet_others_or_makes_them_give_way(world: World) -> None:
+    """`allow` tells whom it meets; a higher priority takes the other's place, a lower one is refused by name."""
+    other = await world.create({**PLAIN, "timing": AT_NOON})
+    allowed = await world.client.patch(await series_asking(world, "allow"), json=MOVED)
+    assert allowed.json()["changes"][0]["settled"]["against"][0]["schedule"] == other["id"]
+    weak = await world.client.patch(await series_asking(world, "highest_priority", 7, priority=1), json=MOVED)
+    assert (weak.status_code, weak.json()["field"]) == (409, "timing")
+    assert "give way to schedule" in weak.json()["detail"]
+    merged = await world.client.patch(await series_asking(world, "merge", 5), json=MOVED)
+    assert (merged.status_code, other["id"] in merged.json()["detail"]) == (409, True)
+    strong = await world.client.patch(await series_asking(world, "highest_priority", 3, priority=5), json=MOVED)
+    assert strong.json()["changes"][0]["settled"]["action"] == "kept", strong.text
+    assert (await world.get(f"/v1/schedules/{other['id']}"))["status"] == "cancelled"
+
+
+@pytest.mark.covers("SCH-05")
+async def test_others_meet_a_slot_where_it_was_moved_to(world: World) -> None:
+    """It is taken from there, and gives way to what is stronger."""
+    series = await world.create({**PLAIN, "timing": DAILY})
+    path = f"/v1/schedules/{series['id']}"
+    await world.client.patch(f"{path}?scope=this&slot=2026-12-02T09:00", json=MOVED)
+    refused = await world.client.post("/v1/schedules", json=asking("reject", AT_NOON))
+    assert [met["other_slot"]["local"] for met in refused.json()["conflicts"]] == ["2026-12-02T09:00:00"]
+    strong = await world.create({**asking("highest_priority", AT_NOON), "priority": 5})
+    assert strong["settled"]["action"] == "kept"
+    shown = await world.get(path)
+    assert (shown["changes"], shown["skipped"]) == ([], [{"slot": "2026-12-02T09:00:00", "fold": 0}])
+
+
 async def test_what_is_left_of_a_series_does_not_give_way_as_a_whole(world: World) -> None:
     """The slots before would be cancelled with it: 409, and nothing is changed. Nor has a part a policy of its own."""
     noon = {"kind": "every", "cron": "0 12 * * *", "zone": "UTC"}

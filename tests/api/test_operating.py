@@ -67,6 +67,7 @@ async def test_readiness_of_what_a_request_needs(database: Database) -> None:
         assert "There are database, projection, executor" in refused.text
 
 
+@pytest.mark.covers("OBS-18", "INT-23")
 async def test_metrics_count_requests_and_schedules(world: World) -> None:
     """Requests by route template and status, schedules created and active, the read models' lag."""
     await world.create(DAILY, metadata={"type": "digest"}, priority=3)

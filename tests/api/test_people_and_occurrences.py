@@ -93,7 +93,7 @@ async def test_a_recipient_who_moves_takes_their_schedules_along(world: World) -
     for same in (fixed, other):
         assert (await world.get(f"/v1/schedules/{same['id']}"))["next_due_at"] == same["next_due_at"]
     again = await world.client.put("/v1/recipients/user-17", json={"zone": "America/New_York"})
-    assert again.json()["replanned"] == {"checked": 2, "moved": [], "failed": []}
+    assert again.json()["replanned"] == {"checked": 2, "moved": [], "failed": [], "change": None}
     # The dispatcher claims the series at its new instant.
     world.pass_time(hours=15, minutes=30)
     (attempt,) = [one for one in await world.claim_due() if str(one.schedule.id) == series["id"]]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from horae.commands.calendars import Calendars
 from horae.commands.context import Call
+from horae.commands.recipientmoves import RecipientMoves
 from horae.commands.recipients import Person, Recipients
-from horae.commands.schedules import Schedules
+from horae.domain import schedule as s
 from horae.domain.recipient import RecipientProfile
 from tests.api.world import ACME, DAILY, World
 
@@ -24,17 +24,18 @@ async def test_a_schedule_that_cannot_be_planned_is_named_and_passed_by(
 ) -> None:
     """Whatever its planning fails at: the recipient's change is answered, and the schedule after it moves."""
     broken, sound = [(await world.create(FOLLOWING))["id"] for _ in range(2)]
-    real = Schedules.replan
+    real = s.rezone
 
-    async def fails_at_one(self: Schedules, call: Call, schedule: UUID, cause: object, detail: str) -> bool:
-        if str(schedule) == broken:
+    def fails_at_one(command: s.Rezone, state: s.Schedule) -> s.Rezoned | None:
+        if str(state.id) == broken:
             raise OverflowError("date value out of range")
-        return await real(self, call, schedule, cause, detail)  # type: ignore[arg-type]
+        return real(command, state)
 
-    monkeypatch.setattr(Schedules, "replan", fails_at_one)
+    monkeypatch.setattr(s, "rezone", fails_at_one)
     answer = await world.client.put("/v1/recipients/user-17", json={"zone": "Asia/Tokyo"})
     assert answer.status_code in (200, 201), answer.text
-    assert answer.json()["replanned"] == {"checked": 2, "moved": [sound], "failed": [broken]}
+    told = answer.json()["replanned"]
+    assert (told["checked"], told["moved"], told["failed"]) == (2, [sound], [broken])
 
 
 @pytest.mark.covers("TZ-04")
@@ -44,11 +45,14 @@ async def test_a_move_that_broke_off_is_finished_by_the_same_request(
     """The zone is stored, the schedules were not looked at: whoever asks again has them planned."""
     schedule = (await world.create(FOLLOWING))["id"]
     with monkeypatch.context() as broken:
-        broken.setattr("horae.api.routes.recipients.replan", _breaks_off)
+        broken.setattr(RecipientMoves, "follow", _breaks_off)
         assert (await world.client.put("/v1/recipients/user-17", json={"zone": "Asia/Tokyo"})).status_code == 500
     assert (await world.get(f"/v1/schedules/{schedule}"))["next_due_at"] == "2026-12-01T09:00:00Z"
     again = await world.client.put("/v1/recipients/user-17", json={"zone": "Asia/Tokyo"})
-    assert again.json()["replanned"] == {"checked": 1, "moved": [schedule], "failed": []}
+    assert again.json()["replanned"]["moved"] == [schedule]
+    # One change, named after the version of the recipient that set the zone: broken off, and finished.
+    (change,) = (await world.get("/v1/recipients/user-17/moves"))["items"]
+    assert (change["id"], change["checked"]) == (again.json()["replanned"]["change"], 1)
     # Nine o'clock in Tokyo is eight hours past: late, not lost.
     assert (await world.get(f"/v1/schedules/{schedule}"))["next_due_at"] == "2026-12-01T00:00:00Z"
     (attempt,) = await world.claim_due()
@@ -56,7 +60,7 @@ async def test_a_move_that_broke_off_is_finished_by_the_same_request(
     assert [reason.code for reason in attempt.occurrence.plan.reasons][-1] == "late"
 
 
-async def _breaks_off(*_: object) -> None:
+async def _breaks_off(*_: object, **__: object) -> None:
     raise OSError("the process is killed here")
 
 

@@ -23,6 +23,7 @@ from horae.commands.feeds import Feeds
 from horae.commands.keys import Keys
 from horae.commands.models import Models
 from horae.commands.occurrences import Attempt, Occurrences
+from horae.commands.recipientmoves import RecipientMoves
 from horae.commands.recipients import Recipients
 from horae.commands.schedules import Schedules
 from horae.commands.subscriptions import Subscriptions
@@ -152,7 +153,10 @@ async def make_world(
     feeding: Callable[[PostgresEventStore], Coroutine[Any, Any, None]] | None = None,
     **services: Any,
 ) -> AsyncIterator[World]:
-    """A world on `database`; `services` replace those of the same name, `feeding` the feed of the whole log."""
+    """A world on `database`; `services` replace those of the same name, `feeding` the feed of the whole log.
+
+    A `pool` is what commands look into the read models by, too.
+    """
     async with AsyncExitStack() as stack:
         owner = await connect(database.owner_dsn)
         await install(owner)
@@ -162,8 +166,10 @@ async def make_world(
         whole = Feed(every, lambda: connect(database.owner_dsn))
         feed = asyncio.create_task(feeding(every) if feeding else whole.run())
         stack.push_async_callback(_stop, feed)
-        pool = await create_pool(database.api_dsn, max_size=8)
-        stack.push_async_callback(pool.close)
+        pool = services.get("pool")
+        if pool is None:
+            pool = await create_pool(database.api_dsn, max_size=8)
+            stack.push_async_callback(pool.close)
         progress = Progress(database.api_dsn)
         await progress.start()
         stack.push_async_callback(progress.stop)
@@ -182,6 +188,7 @@ async def make_world(
             recipients=recipients,
             calendars=calendars,
             subscriptions=Subscriptions(calendars, clock, real_clock, source, timedelta(seconds=1)),
+            recipient_moves=RecipientMoves(store, clock, ids, refs, standing, standing, recipients),
             zone_changes=ZoneChanges(store, clock, ids, standing, standing),
             feeds=Feeds(store, real_clock, ids, refs, secrets.token_bytes),
             keys=Keys(store, real_clock, ids, secrets.token_bytes),

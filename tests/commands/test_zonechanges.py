@@ -167,6 +167,18 @@ async def test_what_was_changed_since_stays_and_is_named(house: House) -> None:
     assert (change.restored, change.left) == (3, 2)
 
 
+@pytest.mark.covers("TZ-01")
+async def test_what_is_paused_is_planned_by_the_data_of_the_day_it_is_resumed(house: House) -> None:
+    """Nothing of it is planned, so nothing moves; then it goes out by the clock of then."""
+    paused = house.ids[0]
+    await house.stage.schedules.pause(call(), paused)
+    done = await house.zones.apply(call(), CHANGE, "wall_time")
+    assert paused not in {move.schedule_id for move in done.moves}
+    resumed = (await house.stage.schedules.resume(call(), paused)).state.next
+    assert resumed is not None
+    assert (resumed.due_at, resumed.plan.tzdata) == (NEW, "2026c")
+
+
 async def test_instants_can_be_kept(house: House) -> None:
     """The plans say by which release they are now; the report says where they would be."""
     kept = await house.zones.apply(call(), CHANGE, "instant")

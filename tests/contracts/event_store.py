@@ -158,6 +158,7 @@ class EventStoreContract:
         assert all(isinstance(result, int) for result in results)
         assert await store.head() == 21
 
+    @pytest.mark.covers("INT-25")
     async def test_as_of_an_instant(self, store: EventStore) -> None:
         """`until` gives the events before the first one that was recorded later, whatever clocks did after it."""
         stream = uuid4()
@@ -177,6 +178,25 @@ class EventStoreContract:
         await store.append(events_of(stream, [1, 2, 3]))
         assert [event.version for event in await store.load(stream, upto_version=2)] == [1, 2]
         assert [event.version for event in await store.load(stream, upto_position=3)] == [1]
+
+    async def test_behind_a_version(self, store: EventStore) -> None:
+        """The version named is left out; beside the other limits, and for one tenant alone."""
+        stream = uuid4()
+        await store.append(events_of(uuid4(), [1, 2]))
+        await store.append(events_of(stream, [1, 2, 3, 4]))
+        reader = store.scoped("acme")
+
+        async def versions(**limits: Any) -> list[int]:
+            found = [event.version for event in await store.load(stream, after_version=1, **limits)]
+            assert [event.version for event in await reader.load(stream, after_version=1, **limits)] == found
+            return found
+
+        assert await versions() == [2, 3, 4]
+        assert await versions(upto_version=3) == [2, 3]
+        assert await versions(upto_position=5) == [2, 3]
+        assert await versions(upto_version=1) == []
+        assert await store.load(stream, after_version=4) == []
+        assert await store.scoped("another").load(stream, after_version=1) == []
 
     async def test_many_streams_at_once(self, store: EventStore) -> None:
         """Each by ascending version; what does not exist is absent."""

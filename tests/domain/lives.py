@@ -26,6 +26,7 @@ class Life:
     timing: t.Timing
     now: datetime = NOW
     asked: list[s.ScheduleEvent] = field(default_factory=list)
+    asked_at: list[datetime] = field(default_factory=list)
     occurrences: dict[UUID, list[o.AnyOccurrenceEvent]] = field(default_factory=dict)
     #: The series' row: the slot that it waits for.
     slot_row: t.Next | None = None
@@ -80,6 +81,21 @@ class Life:
         for event in o.decide(command, self.occurrence(id_)):
             self._happened(id_, event)
 
+    def backfill(self) -> None:
+        """A client asks for everything that was not sent, pauses included, as the handler carries it out."""
+        state, begin, current = self.schedule, self.asked_at[0], self.current().next
+        self.ask(s.Backfill(backfill=SCHEDULE, begin=begin, end=self.now, count=1))
+        history: list[s.InForce] = []
+        then: s.Schedule | None = None
+        for at, event in zip(self.asked_at, self.asked, strict=True):
+            then = s.evolve(then, SCHEDULE, event)
+            history.append(s.InForce(at, then, self.context))
+        for slot in s.past_slots(begin, self.now, history):
+            if slot.stood == "skipped" or (current is not None and not s.is_before(slot.at, current)):
+                continue
+            command = o.Backfill(schedule=state, backfill=SCHEDULE, at=slot.at, under=slot.version, due_at=self.now)
+            self.do(self._id(slot.at), command)
+
     def fire(self, at: t.Next, row: o.Row, id_: UUID) -> None:
         """What the dispatcher does with a due row."""
         command = o.Fire(
@@ -108,6 +124,7 @@ class Life:
         for event in events:
             waiting = self.slot_row
             self.asked.append(event)
+            self.asked_at.append(self.now)
             match event:
                 case s.ScheduleCreated() | s.ScheduleReplanned():
                     self.slot_row = event.next
@@ -125,6 +142,8 @@ class Life:
                     self.slot_row = None
                     self.at_cancel = {id_: len(events) for id_, events in self.occurrences.items()}
                     self.rows = {id_: (self.now, at) for id_, (_, at) in self.rows.items()}
+                case s.ScheduleBackfilled():
+                    pass
                 case s.ScheduleTriggered():
                     self.rows[event.occurrence] = (event.at.due_at, event.at)
                 case s.ScheduleChanged() | s.SlotSkipped() | s.SlotUnskipped() | s.SlotChanged():
@@ -148,6 +167,8 @@ class Life:
                 self.rows[id_] = (event.retry_at, None)
             case o.OccurrenceReplayed():
                 self.rows[id_] = (event.due_at, None)
+            case o.OccurrenceBackfilled():
+                self.rows[id_] = (event.due_at, t.Next(slot=event.slot, due_at=event.due_at, plan=event.plan))
             case _:
                 pass
 
@@ -165,10 +186,16 @@ class Life:
                     assert isinstance(before, o.AttemptFailed | o.OccurrenceReplayed)
 
     def check_ends(self) -> None:
-        """After its end nothing happens to an occurrence, but that it is replayed, reported on, or passed again."""
+        """After its end nothing happens to an occurrence, but that it is replayed, reported on, or passed again; or
+        asked for, if nobody had ever claimed it.
+        """
         for events in self.occurrences.values():
-            over = False
+            over = claimed = False
             for event in events:
+                claimed = claimed or isinstance(event, o.OccurrenceClaimed)
+                if isinstance(event, o.OccurrenceBackfilled):
+                    assert not claimed
+                    over = False
                 if over:
                     assert isinstance(event, o.OccurrenceReplayed | o.DeliveryReported | o.SlotPassed), event.name
                 if isinstance(event, o.OccurrenceEnded | o.OccurrenceMissed):

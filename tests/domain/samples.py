@@ -146,6 +146,9 @@ SAMPLES: tuple[Event, ...] = (
         request_digest="d1",
     ),
     s.ScheduleTriggered(trigger=STREAM, occurrence=OTHER, at=NEXT, reason="now", request_digest="d1"),
+    s.ScheduleBackfilled(
+        backfill=OTHER, begin=AT, end=AT, count=5, include=("paused",), every_s=1.5, reason="it", request_digest="d1"
+    ),
     s.ScheduleReplanned(cause="zone", detail="zone data 2025c to 2026c", before=NEXT, next=NEXT, change=OTHER),
     o.OccurrenceClaimed(
         **COMMON,
@@ -173,6 +176,9 @@ SAMPLES: tuple[Event, ...] = (
         reason="it is night",
         moves=True,
         next=NEXT,
+    ),
+    o.OccurrenceBackfilled(
+        **COMMON, schedule_version=2, backfill=OTHER, slot=SLOT, number=3, was_due_at=AT, due_at=AT, plan=PLAN
     ),
     o.OccurrenceMissed(
         **COMMON,
@@ -279,6 +285,7 @@ SAMPLES: tuple[Event, ...] = (
     a.SlotSilent(schedule_id=STREAM, occurrence_id=OTHER, slot=SLOT, due_at=AT, state="overdue"),
     q.RequestAnswered(schedule_id=STREAM, operation="pause", version=2, request_digest="d1"),
     z.ZoneDataAdopted(change=OTHER, version="2026c", keep="wall_time"),
+    z.RecipientMoved(change=OTHER, recipient_version=2, before="UTC", zone="GMT", version="2026c", keep="instant"),
     z.SlotsMoved(
         change=OTHER,
         moves=(
@@ -298,6 +305,9 @@ _TIMINGS: dict[str, t.Timing] = {
     "at": t.At(at=AT),
     "local": t.At(local=SLOT.local, zone="recipient"),
     "in": t.In(delay=t.Span(months=1, days=2, clock=timedelta(minutes=30)), zone="recipient", resolved=_RESOLVED),
+    "delay": t.In(
+        delay=t.Span(clock=timedelta(hours=6)), zone="recipient", resolved=_RESOLVED.model_copy(update={"instant": AT})
+    ),
     "phrase": t.Phrase(text="tomorrow at 9 AM", zone="Asia/Tokyo", locale="en-GB", understood=_RESOLVED),
     "rrule": t.Every(rrule="FREQ=MONTHLY;BYDAY=-1FR", zone="Europe/Berlin"),
     "interval": t.Every(interval=t.Interval(unit="hours", count=6), zone="UTC"),
@@ -366,6 +376,17 @@ VARIANTS |= {
     "schedule.cancelled.v1+settled": s.ScheduleCancelled(reason="Merged.", for_schedule=OTHER),
     "schedule.slot_skipped.v1+settled": s.SlotSkipped(
         slot=SLOT, occurrence=OTHER, due_at=AT, next_unchanged=True, for_schedule=OTHER
+    ),
+    "schedule.slot_changed.v1+settled": s.SlotChanged(
+        slot=SLOT,
+        occurrence=OTHER,
+        changed=(),
+        personal=PERSONAL,
+        priority=3,
+        delivery=DEFINITION.delivery,
+        at=NEXT,
+        settled=SETTLED,
+        next_unchanged=True,
     ),
 }
 VARIANTS["schedule.changed.v1"] = CHANGED

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -21,8 +22,10 @@ def schedule(*more: s.ScheduleEvent, mode: Mode = LEAST, **created_with: Any) ->
     return schedule_of(created(**{"delivery": Delivery(mode=mode), **created_with}), *more)
 
 
-def attempt(state: s.Schedule | None = None, now: datetime = NOW + HOUR) -> o.StartAttempt:
-    return o.StartAttempt(schedule=state or schedule(), owner=OWNER, now=now)
+def attempt(
+    state: s.Schedule | None = None, now: datetime = NOW + HOUR, overtaken_by: UUID | None = None
+) -> o.StartAttempt:
+    return o.StartAttempt(schedule=state or schedule(), owner=OWNER, now=now, overtaken_by=overtaken_by)
 
 
 def record(problem: Failure, number: int = 1, mode: Mode = LEAST, **retry: Any) -> o.RecordFailed:
@@ -170,6 +173,16 @@ def test_a_retry_past_the_time_to_live_expires() -> None:
     given_occurrence(claimed(), failed()).when(attempt(short, NOW + 2 * HOUR)).then(
         ended(o.Outcome.EXPIRED, 1, "expired before its next attempt")
     )
+
+
+def test_what_a_later_one_has_overtaken_is_not_tried_again() -> None:
+    """It ends suppressed and names the other. An attempt under way is left alone, and a pause holds this too."""
+    other = UUID(int=5)
+    reason = f"concurrency: occurrence {other} of a later slot was claimed since"
+    given_occurrence(claimed(), failed()).when(attempt(overtaken_by=other)).then(ended(o.Outcome.SUPPRESSED, 1, reason))
+    for past in ((claimed(),), (claimed(), failed(), started(2)), (claimed(), ended(o.Outcome.DELIVERED))):
+        given_occurrence(*past).when(attempt(overtaken_by=other)).then()
+    given_occurrence(claimed(), failed()).when(attempt(schedule(PAUSED), overtaken_by=other)).then()
 
 
 def test_a_lost_worker_costs_no_retry() -> None:

@@ -9,6 +9,7 @@ from horae.domain import occurrence as o
 from horae.domain import schedule as s
 from horae.domain import timing as t
 from horae.domain.occurrence import firing
+from horae.domain.timing import values as timings
 from tests.domain.makers import (
     AT_NOON,
     COMMON,
@@ -163,6 +164,25 @@ def test_all_fires_every_slot_however_late() -> None:
     assert event.next == next_on(2)
 
 
+def test_all_makes_up_for_the_newest_and_gives_up_the_rest() -> None:
+    """Beyond the limit the older ones are missed, as one run; behind it each is sent."""
+    now = next_on(9).due_at + HOUR
+    timing = DAILY.model_copy(update={"missed": t.Missed(policy="all", within="PT10M", limit=3)})
+    given_occurrence().when(fire(created(timing), now=now)).then(missed(1, 6, next_on(7), "all"))
+    for day in (7, 8, 9):
+        event = given_occurrence().when(fire(created(timing), at=next_on(day), now=now)).events()[0]
+        assert isinstance(event, o.OccurrenceClaimed)
+
+
+def test_all_makes_up_for_a_hundred_unless_it_says_how_many() -> None:
+    """A day's slot a hundred and one days late is given up; a hundred days late it is sent."""
+    event = given_occurrence().when(fire(daily("all", "PT10M"), now=DUE + 100 * DAY + HOUR)).events()[0]
+    assert isinstance(event, o.OccurrenceMissed)
+    assert (event.count, event.next) == (1, next_on(2))
+    event = given_occurrence().when(fire(daily("all", "PT10M"), now=DUE + 99 * DAY + HOUR)).events()[0]
+    assert isinstance(event, o.OccurrenceClaimed)
+
+
 def test_a_run_at_the_end_of_a_series_ends_it() -> None:
     """Skipped: nothing is left. Once: the last slot is caught up on, and then nothing is left."""
     now = next_on(9).due_at
@@ -179,6 +199,8 @@ def test_one_event_covers_a_bounded_run(monkeypatch: pytest.MonkeyPatch) -> None
     now = next_on(9).due_at
     given_occurrence().when(fire(daily("skip", "PT10M"), now=now)).then(missed(1, 2, next_on(3), "skip"))
     given_occurrence().when(fire(daily("once", "PT10M"), now=now)).then(missed(1, 2, next_on(3), "once"))
+    monkeypatch.setattr(timings, "CATCH_UP", 3)
+    given_occurrence().when(fire(daily("all", "PT10M"), now=now)).then(missed(1, 2, next_on(3), "all"))
 
 
 def test_an_occurrence_past_its_time_to_live_expires() -> None:

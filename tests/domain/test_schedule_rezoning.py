@@ -111,6 +111,25 @@ def test_a_delay_of_hours_is_so_many_hours(old: Release, new: Release) -> None:
     assert months.after.due_at - months.event.before.due_at == timedelta(hours=-1)
 
 
+@pytest.mark.covers("SCH-02", "TZ-29")
+@pytest.mark.parametrize(
+    ("delay", "by"), [("PT3000H", 0), ("PT180000M", 0), ("P4M", -1), ("P4MT1H", -1)], ids=["h", "min", "month", "both"]
+)
+def test_a_paused_delay_goes_on_at_its_instant(old: Release, new: Release, delay: str, by: int) -> None:
+    """Hours are so many hours also where newer zone data moved the local time that they had come to meanwhile."""
+    before = planned(old, t.In.model_validate({"delay": delay, "zone": VANCOUVER}))
+    assert before.next is not None
+    paused = s.evolve(before, SCHEDULE, s.SchedulePaused())
+    zonedata.use(new)
+    later = context(NOW + timedelta(days=9))
+    (resumed,) = s.decide(s.Resume(context=later, current=s.Current(next=s.one_off_slot(paused, later))), paused)
+    assert isinstance(resumed, s.ScheduleResumed)
+    assert resumed.next is not None
+    assert resumed.next.slot == before.next.slot
+    assert resumed.next.due_at - before.next.due_at == timedelta(hours=by)
+    assert t.find(paused.timing, before.next.slot, context(NOW)) == resumed.next
+
+
 DAILY = t.Every(cron="0 9 * * *", zone=VANCOUVER)
 
 

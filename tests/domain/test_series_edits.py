@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Literal, cast
 
 import pytest
@@ -215,6 +216,23 @@ def test_exceptions_survive_or_fall_by_choice() -> None:
     ]
 
 
+def test_what_was_skipped_and_has_passed_by_jitter_stays_skipped() -> None:
+    """A slot may be due before its predecessor; when that one's turn comes its own time is over, as for `unskip`."""
+    timing = t.Every(cron="*/20 * * * *", zone="UTC", jitter=timedelta(minutes=45))
+    state = schedule_of(created(timing))
+    slots = sorted(s.preview(state, 30, context()).slots, key=lambda at: at.slot.local)
+    stands, overtaking = next((a, b) for a, b in pairwise(slots) if b.due_at < a.due_at)
+    state = replace(state, exceptions=frozenset({overtaking.slot}))
+    command = s.Change(
+        changes={"content": {"subject": "New"}},
+        context=context(stands.due_at, exceptions=state.out),
+        current=s.Current(next=stands),
+        exceptions="drop",
+    )
+    (event,) = s.decide(command, state)
+    assert s.evolve(state, state.id, event).exceptions == {overtaking.slot}
+
+
 def test_exceptions_before_the_slot_of_a_change_are_none_of_its_business() -> None:
     """Of this and the following, only theirs fall."""
     state = change(with_exceptions(), changes={"timing": AT_TEN}, since=slot(3), exceptions="drop")
@@ -290,6 +308,12 @@ def walked(state: s.Schedule, at: t.Next | None, ctx: t.Context, count: int) -> 
     return sorted([*chain, *state.moved.values()], key=lambda fired: fired.due_at)
 
 
+def overtaken(fired: list[t.Next]) -> bool:
+    """Whether jitter puts some of these, which are in the order in which they go out, before their predecessors."""
+    by_rule = [at.due_at - timedelta(seconds=at.plan.jitter_s) for at in fired]
+    return by_rule != sorted(by_rule)
+
+
 @pytest.mark.covers("REC-06", "LIF-22", "ACC-05")
 @settings(max_examples=60, deadline=None)
 @given(edits())
@@ -311,7 +335,10 @@ def test_an_edit_changes_only_slots_after_it_and_what_is_told_is_what_fires(
     fired = walked(after, stands, ctx, 40)
     # By jitter a slot may be due before the one at which the series stands: that is so without any edit.
     stood_so = {(at.slot, at.due_at) for at in (stood, *fired_before)}
-    assert all(at.due_at > ctx.now for at in fired if (at.slot, at.due_at) not in stood_so)
+    rules = t.rules_of(after.timing) if isinstance(after.timing, t.Every) else ()
+    spread = max((rule.jitter or timedelta(0) for rule in rules), default=timedelta(0))
+    assert all(at.due_at > ctx.now - spread for at in fired if (at.slot, at.due_at) not in stood_so)
+    assert stands is None or stands == stood or stands.due_at > ctx.now
 
     since = command.slot if isinstance(command, s.ChangeSlot) else cast("s.Change", command).since
     if since is not None and getattr(command, "exceptions", None) != "drop":
@@ -331,6 +358,8 @@ def test_an_edit_changes_only_slots_after_it_and_what_is_told_is_what_fires(
         comes_now = {at.slot: at.due_at for at in fired}
         assert {slot_: comes_now.get(slot_) for slot_ in stays} == stays
 
+    if overtaken(fired_before) or overtaken(fired):
+        return  # `docs/time.md` names it: what is told of such a series may be wrong
     shown = replace(before, next=stood)
     told = s.compare(shown, replace(after, next=stands), ctx, ctx, 15)
     upto = told.until or datetime.max.replace(tzinfo=UTC)

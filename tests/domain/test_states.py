@@ -47,6 +47,7 @@ def test_the_drawn_transitions_of_a_schedule_are_the_codes() -> None:
         s.Resume(context=context(), current=current),
         s.Cancel(),
         s.Trigger(trigger=next_id(), context=context()),
+        s.Backfill(backfill=next_id(), begin=NOW - DAY, end=NOW, count=1),
         s.Skip(slot=slot(2), context=context(), current=current),
         s.Unskip(slot=slot(3), context=context(), current=current),
     ]
@@ -105,9 +106,22 @@ DEFERRED = o.OccurrenceDeferred(
     reason="night",
     moves=True,
 )
+MISSED = o.OccurrenceMissed(
+    schedule=claimed().schedule,
+    recipient_ref="r_17",
+    priority=2,
+    schedule_version=1,
+    slot=slot(1),
+    due_at=DUE,
+    to=slot(1),
+    to_due_at=DUE,
+    count=1,
+    policy="skip",
+)
 PASTS: list[tuple[o.AnyOccurrenceEvent, ...]] = [
     (),
     (DEFERRED,),
+    (MISSED,),
     (claimed(),),
     (claimed(), failed()),
     (claimed(), ended(o.Outcome.DEAD_LETTERED)),
@@ -133,6 +147,7 @@ def commands_of(schedule: s.Schedule) -> list[o.Command]:
         o.RecordFailed(schedule=schedule, attempt=1, failure=failure(), started_at=NOW, duration_ms=1.0, now=NOW),
         o.RecoverLost(schedule=schedule, owner=OWNER, now=NOW),
         o.Replay(schedule=schedule, now=NOW),
+        o.Backfill(schedule=schedule, backfill=next_id(), at=next_on(1), under=1, due_at=NOW + DAY),
         o.ReportDelivery(schedule=schedule, status="bounced", at=NOW),
     ]
     rows: tuple[o.Row, ...] = ("slot", "occurrence")

@@ -40,6 +40,21 @@ def test_who_counts_begins_before_the_years_that_are_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
+    ("lines", "days"),
+    [
+        ("RRULE:FREQ=MONTHLY;BYMONTHDAY=1;COUNT=3", ["12-24", "01-01", "02-01"]),
+        ("RRULE:FREQ=MONTHLY;BYMONTHDAY=1;COUNT=3|EXDATE;VALUE=DATE:20261224", ["01-01", "02-01"]),
+        ("RRULE:FREQ=DAILY;COUNT=2|RDATE;VALUE=DATE:20261231", ["12-24", "12-25", "12-31"]),
+        ("RDATE;VALUE=DATE:20261231,20270106", ["12-24", "12-31", "01-06"]),
+    ],
+)
+def test_the_start_and_dates_beside_a_rule_are_days_as_well(lines: str, days: list[str]) -> None:
+    """Also a start that the rule does not name; it is the first that COUNT counts."""
+    found = read(f"DTSTART;VALUE=DATE:20261224|SUMMARY:x|{lines}")
+    assert ([f"{day.date:%m-%d}" for day in found.days], found.passed_over) == (days, [])
+
+
+@pytest.mark.parametrize(
     "event",
     [
         "DTSTART;VALUE=DATE:20261224|RRULE:FREQ=YEARLY|RRULE:FREQ=MONTHLY",

@@ -7,6 +7,7 @@ clock, too: each goes on from where it stands.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 import sys
@@ -19,9 +20,10 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.harness import Service
-from tests.e2e.profiles import Profile
+from tests.e2e.profiles import STACK, Profile
 from tests.e2e.talking import PATIENCE_S
 
 Event = dict[str, Any]
@@ -29,6 +31,8 @@ Event = dict[str, Any]
 #: A timing of which nothing comes due while a test runs (but for one minute of the year).
 YEARLY = {"kind": "every", "cron": "0 9 1 1 *", "zone": "UTC"}
 
+#: Bounds waiting for the workers' instruments, which come with each second's heartbeat.
+_HEARTBEATS = 15
 #: Bounds moving virtual time over years on a busy machine, nothing else.
 ADVANCE_S = 300.0
 
@@ -156,11 +160,33 @@ def open_folder() -> Path:
     return folder
 
 
+async def _fed_by_kafka(live: Live) -> None:
+    """Read models were written from Kafka's records: workers fall back to the event store without a word.
+
+    On virtual time one worker reads the log by itself: see `docs/proof.md`.
+    """
+    applied: dict[str, float] = {}
+    never = asyncio.Event()
+    for _ in range(_HEARTBEATS):
+        text = (await live.client.get("/metrics")).text
+        for family in text_string_to_metric_families(text):
+            applied |= {each.name: each.value for each in family.samples if each.labels.get("road") == "kafka"}
+        if applied.get("horae_feed_events_total", 0) > applied.get("horae_feed_healed_total", 0):
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await never.wait()
+    raise AssertionError(f"no event came by Kafka: {applied}\n{live.service.tail()}")
+
+
 @asynccontextmanager
-async def running(profile: Profile, clock: str | None = None, **settings: str) -> AsyncIterator[Live]:
+async def running(
+    profile: Profile, clock: str | None = None, *, kafka_stays: bool = True, **settings: str
+) -> AsyncIterator[Live]:
     """A service on a folder of its own, followed from its first event; stopped cleanly at the end.
 
-    `settings`: by their names in the environment.
+    `settings`: by their names in the environment. `kafka_stays` False: Kafka is away for so long that workers may have
+    begun anew since they were fed by it.
     """
     parent = open_folder()
     environment = profile.environment() | settings
@@ -172,6 +198,8 @@ async def running(profile: Profile, clock: str | None = None, **settings: str) -
             following = asyncio.create_task(live.follow())
             try:
                 yield live
+                if profile.name == STACK and clock is None and kafka_stays:
+                    await _fed_by_kafka(live)
             finally:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)

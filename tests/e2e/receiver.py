@@ -11,7 +11,8 @@ from typing import Any, Self
 
 from aiohttp import web
 
-PATIENCE_S = 60.0
+#: As `talking.PATIENCE_S`.
+PATIENCE_S = 110.0
 
 
 @dataclass(frozen=True, slots=True)

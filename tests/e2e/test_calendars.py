@@ -45,7 +45,7 @@ async def test_a_series_keeps_to_a_calendar_and_follows_its_changes(live: Live) 
         other = await live.create(channel=receiver.channel, timing=MONTHLY | {"cron": "0 9 26 * *"}, recipient=fresh())
         assert created["next"]["due_at"] == "2026-11-25T08:00:00Z"
         changed = await put(live, days=[{"date": "2026-11-25", "name": "the move"}])
-        assert changed["replanned"] == {"checked": 2, "moved": [created["id"]], "failed": []}
+        assert changed["replanned"] == {"checked": 2, "moved": [created["id"]], "failed": [], "change": None}
         await live.advance(datetime(2026, 12, 30, tzinfo=UTC))
         due = {
             schedule["id"]: [r.json["due_at"] for r in receiver.requests if r.json["schedule_id"] == schedule["id"]]

@@ -59,7 +59,7 @@ async def test_killing_the_supervisor_leaves_no_process_and_the_next_start_resum
 
 
 @pytest.mark.crash
-@pytest.mark.covers("REL-18")
+@pytest.mark.covers("REL-18", "REL-19")
 @pytest.mark.parametrize("victim", ["postgres", "api", "worker"])
 async def test_whatever_is_killed_comes_back(service: Service, victim: str) -> None:
     """kill -9 of a part: nothing acknowledged is lost, and new schedules are accepted and fire, by themselves."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
+import json
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,11 @@ import pytest_asyncio
 from tests.e2e.live import Live, command, fresh, running
 from tests.e2e.profiles import Profile
 from tests.e2e.receiver import Receiver
+from tests.e2e.talking import KEY
+from tests.infra.cli.test_commands import Horae
+from tests.infra.cli.test_commands import horae as in_here
+
+__all__ = ["in_here"]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
@@ -20,8 +27,12 @@ pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module"), pytest.
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def live(profile: Profile) -> AsyncIterator[Live]:
     """A service of its own on virtual time, with other hours of business than the usual ones."""
-    settings = {"BUSINESS_HOURS_DEFAULT": "10:00-12:00,13:00-18:00", "HORAE_HOLIDAY_COUNTRY": "DE-BY"}
-    async with running(profile, clock="virtual=2026-12-01T08:00:00Z", **settings) as live:
+    async with running(
+        profile,
+        clock="virtual=2026-12-01T08:00:00Z",
+        BUSINESS_HOURS_DEFAULT="10:00-12:00,13:00-18:00",
+        HORAE_HOLIDAY_COUNTRY="DE-BY",
+    ) as live:
         yield live
 
 
@@ -61,12 +72,59 @@ async def test_what_a_move_puts_into_the_past_goes_out_late(live: Live) -> None:
         created = await live.create(channel=receiver.channel, timing=timing, recipient=person)
         assert created["next"]["due_at"] == "2026-12-02T19:00:00Z"
         moved = await live.client.put(f"/v1/recipients/{person}", json={"zone": "Pacific/Auckland"})
-        assert moved.json()["replanned"] == {"checked": 1, "moved": [created["id"]], "failed": []}
+        assert moved.json()["replanned"]["moved"] == [created["id"]]
         await live.advance(datetime(2026, 12, 4, 12, tzinfo=UTC))
         sent = [(request.json["slot"], request.json["due_at"]) for request in receiver.requests]
     assert sent[:2] == [
         ("2026-12-02T09:00:00", "2026-12-01T20:00:00Z"),
         ("2026-12-03T09:00:00", "2026-12-02T20:00:00Z"),
+    ]
+
+
+@pytest.mark.covers("TZ-04", "TZ-22")
+async def test_a_move_is_told_before_reported_and_undone(live: Live) -> None:
+    """By the command line: a dry run, Berlin to Tokyo, the report, and back; then one that keeps what was planned."""
+    person = fresh()
+    await live.client.put(f"/v1/recipients/{person}", json={"zone": "Europe/Berlin", "locale": "de-DE"})
+    async with Receiver() as receiver:
+        timing = {"kind": "every", "cron": "0 18 * * *", "zone": "recipient", "starts_at": "2026-12-10", "count": 2}
+        made = (await live.create(channel=receiver.channel, timing=timing, recipient=person))["id"]
+
+        async def due() -> str:
+            return str((await live.get(f"/v1/schedules/{made}"))["next_due_at"])
+
+        would = await command(live.service, "recipient", "zone", person, "Asia/Tokyo", "--dry-run")
+        assert [(move["before"], move["after"]) for move in would["moves"]] == [
+            ("2026-12-10T17:00:00Z", "2026-12-10T09:00:00Z")
+        ]
+        assert (await due(), (await live.get(f"/v1/recipients/{person}"))["zone"]) == (
+            "2026-12-10T17:00:00Z",
+            "Europe/Berlin",
+        )
+        done = await command(live.service, "recipient", "zone", person, "Asia/Tokyo")
+        assert (done["zone"], done["locale"], done["replanned"]["moved"]) == ("Asia/Tokyo", "de-DE", [made])
+        assert await due() == "2026-12-10T09:00:00Z"
+        change = done["replanned"]["change"]
+        (listed,) = (await command(live.service, "recipient", "report", person))["items"]
+        assert (listed["id"], listed["zone_before"], listed["zone_after"]) == (change, "Europe/Berlin", "Asia/Tokyo")
+        (move,) = (await command(live.service, "recipient", "report", person, change))["items"]
+        assert (move["schedule_id"], move["after"], move["undone"]) == (made, "2026-12-10T09:00:00Z", None)
+        back = await command(live.service, "recipient", "undo", person, change)
+        assert (back["zone"], back["restored"], back["left"]) == ("Europe/Berlin", 1, 0)
+        assert await due() == "2026-12-10T17:00:00Z"
+        kept = await command(live.service, "recipient", "zone", person, "Asia/Tokyo", "--keep", "instant")
+        assert (kept["replanned"]["moved"], await due()) == ([made], "2026-12-10T17:00:00Z")
+        await live.advance(datetime(2026, 12, 12, tzinfo=UTC))
+        first = receiver.requests[0].occurrence
+        sent = [(request.json["slot"], request.json["due_at"]) for request in receiver.requests]
+    assert sent == [("2026-12-10T18:00:00", "2026-12-10T17:00:00Z"), ("2026-12-11T18:00:00", "2026-12-11T09:00:00Z")]
+    told = await live.explain(first)
+    assert [
+        decision["text"].partition(":")[0] for decision in told["decisions"] if decision["code"] == "replanned"
+    ] == [
+        "The recipient's zone changed (Asia/Tokyo)",
+        "The recipient's zone changed (undone",
+        "The recipient's zone changed (Asia/Tokyo)",
     ]
 
 
@@ -116,3 +174,28 @@ async def test_a_file_is_imported_apart_from_what_is_there(live: Live, tmp_path:
     again = await command(live.service, "import", str(file), "--conflicts", "reject")
     assert (again["created"], again["replayed"], len(again["rejected"])) == (0, 3, 1)
     assert {item["row"]: item["action"] for item in again["settled"]} == {2: "shifted", 3: "allowed", 4: "none"}
+
+
+@pytest.mark.covers("SCH-05", "REC-20", "LIF-04")
+async def test_the_command_line_asks_the_service_for_calendars_and_conflicts(live: Live, in_here: Horae) -> None:
+    """A preview by a calendar of one's own, and whom it would meet; the same when it is asked for, and when refused."""
+    tomorrow, person = (await live.now() + timedelta(days=1)).date(), fresh()
+    closed = {"days": [{"date": str(tomorrow), "name": "the move"}]}
+    (await live.client.put("/v1/calendars/ours", json=closed)).raise_for_status()
+    at = f"{tomorrow}T09:00:00Z"
+    other = await live.create(timing={"kind": "at", "at": at}, recipient=person)
+
+    async def told(*arguments: str) -> tuple[int, str]:
+        reach = ("--url", live.service.url, "--api-key", KEY)
+        code, out, err = await asyncio.to_thread(in_here, *arguments, *reach)
+        return code, out + err
+
+    timing = {"kind": "every", "cron": "0 9 * * *", "zone": "UTC", "calendar": {"id": "ours", "skip_holidays": True}}
+    code, said = await told("preview", json.dumps(timing), "-n", "3")
+    assert (code, "is the move by the calendar ours" in said) == (0, True), said
+    code, said = await told("preview", "--at", at, "--conflicts", "shift", "--recipient", person)
+    assert (code, other["id"] in said, "It goes out later by PT1H" in said) == (0, True, True), said
+    code, said = await told("schedule", person, "--at", at, "--conflicts", "shift")
+    assert (code, other["id"] in said, "It goes out later by PT1H" in said) == (0, True, True), said
+    code, said = await told("schedule", person, "--at", at, "--conflicts", "reject")
+    assert (code, other["id"] in said, "meets schedule" in said) == (1, True, True), said

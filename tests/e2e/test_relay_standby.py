@@ -15,7 +15,7 @@ from tests.e2e.harness import Service, descendants
 
 pytestmark = [pytest.mark.stack, pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.xdist_group("e2e-relays")]
 
-PATIENCE_S = 60.0
+PATIENCE_S = 110.0
 _ACTIVE = """
 SELECT i.pid FROM sys.heartbeats h JOIN sys.incarnations i ON i.id = h.incarnation
 WHERE h.kind = 'relay' AND i.pid <> $1 ORDER BY h.beat_at DESC LIMIT 1

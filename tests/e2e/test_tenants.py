@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from tests.e2e.live import YEARLY, Live, answered, fresh, of
 from tests.e2e.receiver import Receiver
+from tests.e2e.talking import PATIENCE_S
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e-tenants"), pytest.mark.asyncio(loop_scope="module")]
 
@@ -101,7 +102,7 @@ async def test_another_tenants_key_finds_nothing_of_ours(live: Live, other: http
         elif "{calendar_id}" in path:
             # Theirs, if they have put one of that name by now.
             assert (answer.status_code < 500, "the day of " in answer.text) == (True, False), where
-        elif path == "/v1/recipients/{recipient_id}/timeline":
+        elif path in ("/v1/recipients/{recipient_id}/timeline", "/v1/recipients/{recipient_id}/moves"):
             assert answer.json()["items"] == [], where
         elif path.startswith("/v1/recipients/{recipient_id}/best-times"):
             # Of somebody of whom their tenant knows nothing, or the zone of whom they have put.
@@ -139,7 +140,7 @@ async def test_another_tenant_sees_nothing_in_lists_and_streams(
     theirs = await live.service.create(other)
     stream = live.service.events(key=other.headers["authorization"].removeprefix("Bearer "))
     told = []
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         async for event in stream:
             told.append(event)
             if of(theirs["id"], "occurrence.ended.v1")(event):

@@ -17,12 +17,17 @@ from tests.e2e.harness import Service
 from tests.e2e.receiver import Receiver
 
 WORD = "tireless"
+#: Creators at work at once.
+CREATORS = 8
+#: Schedules that one pass looks up by their id, the newest and then the next of all others: a pass that looks at each
+#: takes the longer the more there are, and more are made meanwhile than it looks at.
+_LOOKED_UP = 40
 #: How far a one-off has come.
 _ORDER = ("pending", "executing", "completed")
 
 
 class Traffic:
-    """One creator, whose every schedule fires at once, and one reader of each kind."""
+    """Some creators, whose every schedule fires at once, and one reader of each kind."""
 
     def __init__(self, service: Service, client: httpx.AsyncClient, receiver: Receiver) -> None:
         self._service, self._client, self._receiver = service, client, receiver
@@ -35,13 +40,15 @@ class Traffic:
         #: How often a reader was told to ask again.
         self.busy = 0
         self._status: dict[str, int] = {}
+        self._turn = 0
         self._changed = asyncio.Condition()
 
     @asynccontextmanager
     async def flowing(self) -> AsyncIterator[None]:
         """All of it goes on until the block ends. Raises what a reader missed, also in the midst of the block."""
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_for_ever(work)) for work in (self._create, self._get, self._list, self._search)]
+            works = [*[self._create] * CREATORS, self._get, self._list, self._search]
+            tasks = [group.create_task(_for_ever(work)) for work in works]
             yield
             for task in tasks:
                 task.cancel()
@@ -60,12 +67,17 @@ class Traffic:
             self._client, channel=self._receiver.channel, content={"subject": WORD}, tags=[WORD]
         )
         self.made.append((answer["id"], answer["position"]))
-        await self._receiver.received(len(self.made))
+        # Never further ahead of what fires than all of them with one each.
+        await self._receiver.received(len(self.made) - CREATORS + 1)
         await self._tell()
 
     async def _get(self) -> None:
         """Each by its id: it is there, and never further from its end than before."""
-        for schedule, _ in list(self.made):
+        made = list(self.made)
+        old = made[:-_LOOKED_UP]
+        turn = self._turn % len(old) if old else 0
+        self._turn += _LOOKED_UP
+        for schedule, _ in [*made[-_LOOKED_UP:], *old[turn : turn + _LOOKED_UP]]:
             shown = await self._ask(f"/v1/schedules/{schedule}")
             standing = _ORDER.index(shown["status"])
             assert standing >= self._status.get(schedule, 0), f"{schedule} was further: {shown}"
@@ -78,7 +90,8 @@ class Traffic:
         listed: set[str] = set()
         cursor = None
         while made:
-            asked = {"tag": WORD, "limit": 500, "min_position": made[-1][1]} | ({"cursor": cursor} if cursor else {})
+            newest = max(position for _, position in made)
+            asked = {"tag": WORD, "limit": 500, "min_position": newest} | ({"cursor": cursor} if cursor else {})
             page = await self._ask("/v1/schedules", **asked)
             listed |= {item["id"] for item in page["items"]}
             cursor = page["next"]

@@ -70,12 +70,15 @@ class InMemoryEventStore:
         self,
         stream: UUID,
         *,
+        after_version: int = 0,
         upto_version: int | None = None,
         until: datetime | None = None,
         upto_position: int | None = None,
     ) -> list[Recorded]:
         reader = _Reader(self)
-        return await reader.load(stream, upto_version=upto_version, until=until, upto_position=upto_position)
+        return await reader.load(
+            stream, after_version=after_version, upto_version=upto_version, until=until, upto_position=upto_position
+        )
 
     async def load_many(self, streams: Collection[UUID]) -> dict[UUID, list[Recorded]]:
         return await _Reader(self).load_many(streams)
@@ -133,6 +136,7 @@ class _Reader:
         self,
         stream: UUID,
         *,
+        after_version: int = 0,
         upto_version: int | None = None,
         until: datetime | None = None,
         upto_position: int | None = None,
@@ -140,7 +144,8 @@ class _Reader:
         found = (
             event
             for event in self._ours(self._store.streams.get(stream, []))
-            if (upto_version is None or event.version <= upto_version)
+            if event.version > after_version
+            and (upto_version is None or event.version <= upto_version)
             and (upto_position is None or event.position <= upto_position)
         )
         return list(takewhile(lambda event: until is None or event.meta.recorded_at <= until, found))

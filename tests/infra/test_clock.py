@@ -8,8 +8,11 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
+from horae.domain.errors import Unavailable
+from horae.infra import clock as clocks
 from horae.infra.clock import SystemClock, VirtualClock
 from tests.fixtures.postgres import Database
+from tests.fixtures.silence import silence_before
 
 START = datetime(2027, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -62,6 +65,38 @@ async def test_one_process_sees_what_another_does(database: Database) -> None:
         await worker.move_to(START + DAY)
         await reached
         assert api.now() == START + DAY
+
+
+@pytest.mark.covers("REL-16")
+async def test_a_server_that_says_nothing_is_given_up(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for time is told so, and has it again when the silence ends."""
+    monkeypatch.setattr(clocks, "ANSWER_S", 3.0)
+    monkeypatch.setattr(clocks, "PATIENCE_S", 60.0)
+    await begin(database)
+    async with silence_before(database.owner_dsn) as silence, VirtualClock(silence.dsn) as clock:
+        await clock.ask_for(START)
+        silence.fall()
+        monkeypatch.setattr(clocks, "PATIENCE_S", 1.0)
+        async with asyncio.timeout(60):
+            with pytest.raises(Unavailable):
+                await clock.ask_for(START + DAY)
+        silence.end()
+        monkeypatch.setattr(clocks, "PATIENCE_S", 60.0)
+        await clock.ask_for(START + 2 * DAY)
+        assert clock.target == START + 2 * DAY
+
+
+async def test_a_move_that_nobody_heard_of_is_seen(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notification may be lost with its connection, without a word: the row is looked at again."""
+    monkeypatch.setattr(clocks, "LOOK_AGAIN_S", 0.1)
+    await begin(database)
+    async with VirtualClock(database.owner_dsn) as clock:
+        connection = await asyncpg.connect(database.owner_dsn)
+        await connection.execute("UPDATE sys.clock SET target = $1", START + DAY)
+        await connection.close()
+        async with asyncio.timeout(60):
+            await clock.asked()
+        assert clock.target == START + DAY
 
 
 async def test_a_lost_connection_is_made_again(database: Database) -> None:

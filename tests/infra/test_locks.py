@@ -10,6 +10,7 @@ import pytest
 from horae.infra import locks
 from horae.infra.incarnation import Incarnation
 from tests.fixtures.postgres import Database
+from tests.fixtures.silence import silence_before
 
 PATIENCE_S = 30.0
 LOCK = (7399, 1)
@@ -81,3 +82,15 @@ async def next_look(conn: asyncpg.Connection[asyncpg.Record]) -> None:
         before = await conn.fetchval(query, LOCK[0])
         while (now := await conn.fetchval(query, LOCK[0])) is None or now == before:
             pass
+
+
+@pytest.mark.covers("REL-16")
+async def test_a_server_that_falls_silent_ends_the_waiting(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever stood by connects anew, instead of standing by for ever at a server that is gone."""
+    monkeypatch.setattr(locks, "_PATIENCE_S", 0.2)
+    async with silence_before(database.owner_dsn) as silence:
+        session = await asyncpg.connect(silence.dsn)
+        silence.fall()
+        with pytest.raises(TimeoutError):
+            await locks.wait_for(session, *LOCK)
+        assert session.is_closed()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from horae.infra.readiness import CROWDED, executor_check, relay_check, worker_metrics
+from horae.infra.readiness import CROWDED, RELAY_LAG_S, executor_check, relay_check, worker_metrics
 from tests.fixtures.postgres import Database
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ async def test_the_age_of_the_last_word_is_told_with_it(pool: Pool) -> None:
     assert ages["worker"] >= 3600 > ages["relay"]
 
 
-@pytest.mark.covers("OBS-09", "OBS-06")
+@pytest.mark.covers("OBS-09", "OBS-06", "OBS-19")
 async def test_the_executor_tells_what_waits_how_fast_it_works_and_who(pool: Pool) -> None:
     """Healthy below 10000 that wait, degraded from there on; the rate is of attempts since the last look."""
     check = executor_check(pool)
@@ -95,4 +95,28 @@ async def test_a_relay_is_missed_and_nothing_stands_still(pool: Pool) -> None:
     assert (await check()).status == "degraded"
     await beat(pool, "relay", 2)
     alive = await check()
-    assert (alive.status, alive.details) == ("healthy", {"position": 0, "lag": 30})
+    assert (alive.status, alive.details) == ("healthy", {"position": 0, "lag": 30, "lagSeconds": 0.0})
+
+
+@pytest.mark.covers("OBS-25", "REL-24")
+async def test_a_relay_that_lives_and_does_not_publish_is_no_healthy_one(pool: Pool) -> None:
+    """Degraded from when an event has waited longer than the bound; what is published in time is not counted."""
+    now, length = 100.0, 30
+
+    async def head() -> int:
+        return length
+
+    check = relay_check(pool, head, monotonic=lambda: now)
+    await beat(pool, "relay", 2)
+    assert (await check()).status == "healthy"
+    now += RELAY_LAG_S
+    assert (await check()).status == "healthy"
+    now += 1
+    late = await check()
+    assert (late.status, late.details) == ("degraded", {"position": 0, "lag": 30, "lagSeconds": 11.0})
+    assert late.error == "30 events are not in Kafka, one of them for 11 s; workers read the log from PostgreSQL"
+    await pool.execute("UPDATE sys.relay SET position = 29")
+    length = 40
+    assert (await check()).status == "degraded"
+    await pool.execute("UPDATE sys.relay SET position = 30")
+    assert (await check()).status == "healthy"

@@ -50,6 +50,8 @@ async def test_a_rebuild_equals_the_live_copy(store: PostgresEventStore, databas
     assert report.position == len(told.log) == report.events
     assert (report.differing, report.parked) == ((), 0)
     assert {table.table: table.same for table in report.tables} == dict.fromkeys(live, True)
+    assert {table.table: (table.rows, table.checksum) for table in report.tables} == live
+    assert {table.table: (table.live_rows, table.live_checksum) for table in report.tables} == live
     assert seen[-1] == (len(told.log), len(told.log))
     assert await rb.checksums(conn, "read") == live
     names = await conn.fetch("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'read%'")
@@ -70,6 +72,13 @@ async def test_a_rebuild_mends_what_differs_and_names_the_table(store: PostgresE
         report = await rb.rebuild(database.owner_dsn)
         await heard.resets(2)  # the dispatcher reads the mended due index at once, without any further event
     assert report.differing == ("schedules", "standings")
+    found = {table.table: table for table in report.tables}
+    assert found["schedules"].live_rows == found["schedules"].rows - 1
+    assert found["standings"].live_rows == found["standings"].rows
+    assert found["standings"].live_checksum != found["standings"].checksum
+    assert {table: (found[table].rows, found[table].checksum) for table in report.differing} == {
+        table: live[table] for table in report.differing
+    }
     assert await rb.checksums(conn, "read") == live
     await conn.close()
 

@@ -91,6 +91,14 @@ CASES: dict[str, Case] = {
         fires_at="70s",
         summary="A slot should have ended and has not: 2 at the last audit.",
     ),
+    "HoraeAuditLate": Case(
+        # One worker audits, until nobody does.
+        ill={'horae_audit_age_seconds{worker="1"}': "2000+10x120", 'horae_audit_age_seconds{worker="2"}': "600+10x120"},
+        well=({'horae_audit_age_seconds{worker="1"}': "2000+10x120", 'horae_audit_age_seconds{worker="2"}': "30x120"},),
+        silent_at="5m",
+        fires_at="310s",
+        summary="No audit has come to its end for 15m 10s: nobody would notice a silent slot.",
+    ),
     "HoraeLate": Case(
         ill=lateness("0+10x120"),
         well=(lateness("0+1000x120", "0+995x120"),),
@@ -166,9 +174,10 @@ CASES: dict[str, Case] = {
         summary="One request in a hundred takes longer than 4.96s.",
     ),
     "HoraeProjectionLag": Case(
-        ill={'projection_lag_seconds{instance="api-1"}': "30x60", 'projection_lag_seconds{instance="api-2"}': "31x60"},
+        # The second has just started, and counts from then on: the longest that is told is what is true.
+        ill={'projection_lag_seconds{instance="api-1"}': "30x60", 'projection_lag_seconds{instance="api-2"}': "1x60"},
         well=(
-            {'projection_lag_seconds{instance="api-1"}': "30x60", 'projection_lag_seconds{instance="api-2"}': "1x60"},
+            {'projection_lag_seconds{instance="api-1"}': "9x60", 'projection_lag_seconds{instance="api-2"}': "1x60"},
         ),
         silent_at="110s",
         fires_at="2m",

@@ -188,7 +188,7 @@ def test_a_roll_takes_nothing_away_before_its_successor_works(manifests: dict[tu
     assert found["worker"]["terminationGracePeriodSeconds"] > 5 * DispatcherConfig().stop_s
 
 
-@pytest.mark.covers("OPS-05", "EXT-42")
+@pytest.mark.covers("OPS-05", "EXT-42", "PRF-08")
 def test_pods_follow_the_load(manifests: dict[tuple[str, str], Manifest]) -> None:
     """APIs by their CPU; workers by the lag, with the CPU beside it; up soon, down late."""
     scalers, deployments = of(manifests, "HorizontalPodAutoscaler"), of(manifests, "Deployment")

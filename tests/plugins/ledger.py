@@ -2,7 +2,8 @@
 
 A test says what it shows with ``@pytest.mark.covers("SCH-03")``. While collecting, this plugin refuses more than
 three ids, or an id that the catalogue lacks, with the test's name. After the run it writes ``.ledger.json``, which
-`make ledger` prints.
+`make ledger` prints. With ``--ledger-goes-on`` it adds to what the run before has written, because `make test` is more
+than one run.
 
 With xdist only the workers collect and only the controller hears every result, so each worker hands over what it has
 collected as it ends. A run over some of the tests writes down which files it has seen, so that nobody takes a row for
@@ -22,6 +23,7 @@ LEDGER: Final = Path(".ledger.json")
 MOST_IDS_A_TEST: Final = 3
 
 _WORKER_KEY: Final = "ledger"
+_GOES_ON: Final = "--ledger-goes-on"
 
 
 class Collected(TypedDict):
@@ -37,6 +39,19 @@ class Ledger(Collected):
     files_not_seen: list[str]
     passed: list[str]
     failed: list[str]
+
+
+def merged(earlier: Ledger, later: Ledger) -> Ledger:
+    """Both runs as one; of a test that ran in both the later result counts."""
+    anew = {*later["passed"], *later["failed"]}
+    return Ledger(
+        files=sorted({*earlier["files"], *later["files"]}),
+        # A file that was not there yet is not named by the earlier run.
+        files_not_seen=sorted(set(later["files_not_seen"]) - set(earlier["files"])),
+        claims=dict(sorted({**earlier["claims"], **later["claims"]}.items())),
+        passed=sorted({*(set(earlier["passed"]) - anew), *later["passed"]}),
+        failed=sorted({*(set(earlier["failed"]) - anew), *later["failed"]}),
+    )
 
 
 class LedgerPlugin:
@@ -121,6 +136,8 @@ class LedgerPlugin:
             failed=sorted(self._failed & self._claims.keys()),
         )
         path = self._config.rootpath / LEDGER
+        if self._config.getoption(_GOES_ON) and path.exists():
+            ledger = merged(json.loads(path.read_text(encoding="utf-8")), ledger)
         path.write_text(json.dumps(ledger, indent=1) + "\n", encoding="utf-8")
 
     def _narrowed_inside_files(self) -> bool:
@@ -134,6 +151,10 @@ class LedgerPlugin:
             for pattern in self._config.getini("python_files"):
                 for file in (root / folder).rglob(pattern):
                     yield file.relative_to(root).as_posix()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(_GOES_ON, action="store_true", help="add to the last run's requirements ledger")
 
 
 def pytest_configure(config: pytest.Config) -> None:

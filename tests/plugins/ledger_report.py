@@ -1,5 +1,7 @@
 """Prints the requirements ledger of the last test run: what is shown, what is not, and what nobody can tell.
 
+A run that went on with another's ledger counts as one with it.
+
 A row is *shown* when a test that claims it has passed, *failing* when such a test ran and none passed, *not run* when
 its tests were left out or skipped, and *open* when no test claims it. Only a run that has seen every test file can call
 a row open; after any other, the rest is *unknown*.

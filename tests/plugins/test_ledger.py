@@ -174,6 +174,38 @@ def test_collecting_alone_keeps_the_last_runs_ledger(project: pytest.Pytester) -
     assert not (project.path / ".ledger.json").exists()
 
 
+@pytest.mark.parametrize("arguments", [ALONE, TOGETHER], ids=["alone", "xdist"])
+def test_a_run_that_goes_on_adds_to_the_one_before(project: pytest.Pytester, arguments: tuple[str, ...]) -> None:
+    """As `make test` does: what the first has shown stays shown, and together they have seen every file."""
+    project.makepyfile(
+        test_one='import pytest\n@pytest.mark.covers("SCH-01")\ndef test_first(): pass',
+        test_two="""
+        import pytest
+
+        @pytest.mark.covers("SCH-02")
+        def test_second(): pass
+
+        @pytest.mark.covers("GAP-05")
+        def test_third(): assert False
+        """,
+    )
+    project.runpytest(*ALONE, "test_one.py").assert_outcomes(passed=1)
+    assert judge(row_ids(project.path), ledger_of(project))["SCH-02"] == "unknown"
+    on = (*arguments, "--ledger-goes-on", "--ignore=test_one.py")
+    project.runpytest(*on).assert_outcomes(passed=1, failed=1)
+    ledger = ledger_of(project)
+    assert ledger["files_not_seen"] == []
+    states = judge(row_ids(project.path), ledger)
+    assert states == {"SCH-01": "shown", "SCH-02": "shown", "DAT-01.04": "open", "GAP-05": "failing"}
+
+    mended = project.path / "test_two.py"
+    mended.write_text(mended.read_text(encoding="utf-8").replace("assert False", "pass"), encoding="utf-8")
+    project.runpytest(*on).assert_outcomes(passed=2)
+    assert judge(row_ids(project.path), ledger_of(project))["GAP-05"] == "shown"
+    project.runpytest(*ALONE, "test_two.py").assert_outcomes(passed=2)
+    assert judge(row_ids(project.path), ledger_of(project))["SCH-01"] == "unknown"
+
+
 def test_a_missing_catalogue_is_a_usage_error(project: pytest.Pytester) -> None:
     """Without the catalogue no claim can be checked, so nothing runs."""
     (project.path / "docs" / "requirements.md").unlink()

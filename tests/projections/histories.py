@@ -192,6 +192,28 @@ class World:
             exceptions=self.pick((None, "keep", "drop")),
         )
 
+    def backfill(self) -> None:
+        """Some slots of the last days are asked for, as far as nothing keeps them; sent one after the other."""
+        schedule: UUID = self.pick([id_ for id_, state in self.schedules.items() if state.recurring] or self.schedules)
+        state, pointer = self.schedules[schedule], self.pointers[schedule]
+        asked = s.Backfill(backfill=self.id(), begin=self.now - timedelta(days=4), end=self.now, count=1)
+        bodies = s.decide(asked, state)
+        born = min(event.meta.recorded_at for event in self.log if event.stream == schedule)
+        slots = s.past_slots(asked.begin, asked.end, [s.InForce(born, state, self.context(schedule))])
+        behind = [each for each in slots if pointer is None or s.is_before(each.at, pointer)]
+        for slot in self.random.sample(behind, min(len(behind), 5)):
+            id_ = ids.occurrence_id(schedule, slot.at.slot.local, slot.at.slot.fold)
+            if slot.stood == "moved" or id_ in state.moved:
+                continue
+            due_at = self.now + timedelta(minutes=self.random.randint(0, 3))
+            seen = state.seen_from(slot.at.slot)
+            self.become(
+                schedule, id_, o.Backfill(schedule=seen, backfill=asked.backfill, at=slot.at, under=1, due_at=due_at)
+            )
+        for body in bodies:
+            after = self.schedules[schedule] = s.evolve(state, schedule, body)
+            self.record(self.tenants[schedule], schedule, after.version, body)
+
     # --- firing ---
 
     def meet(self) -> None:
@@ -232,7 +254,11 @@ class World:
         """Deferred by a rule, and still a slot of its schedule."""
         if state.phase is not o.Phase.DEFERRED or state.slot is None:
             return None
-        at = t.find(self.schedules[state.schedule].timing, state.slot, self.context(state.schedule))
+        if state.plan is not None and state.due_at is not None:
+            # Asked for by a backfill: as it was planned then, whatever the timing has become.
+            at: t.Next | None = t.Next(slot=state.slot, due_at=state.due_at, plan=state.plan)
+        else:
+            at = t.find(self.schedules[state.schedule].timing, state.slot, self.context(state.schedule))
         return None if at is None else (state.schedule, at, "occurrence", state.origin, id_)
 
     def attempt(self) -> None:
@@ -299,7 +325,8 @@ class World:
     def step(self) -> None:
         """One thing happens, or is refused."""
         self.now += timedelta(seconds=self.random.randint(0, 4_000))
-        deeds = (self.create, self.know, self.issue, self.end_key, *(self.ask, self.meet, self.attempt) * 4)
+        often = (self.ask, self.meet, self.attempt)
+        deeds = (self.create, self.know, self.issue, self.end_key, self.backfill, *often * 4)
         try:
             (self.pick(deeds) if self.schedules else self.create)()
         except HoraeError:

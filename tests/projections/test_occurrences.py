@@ -14,6 +14,7 @@ from horae.domain import timing as t
 from horae.domain.delivery import Delivery
 from horae.domain.ids import occurrence_id
 from horae.domain.personal import Personal
+from horae.projections.due import claimed
 from horae.projections.projector import Projector
 from horae.projections.queries import (
     get_occurrence,
@@ -189,6 +190,30 @@ async def test_open_claims_are_found_by_their_owner(conn: Connection) -> None:
     (claim,) = await open_claims(conn, 7)
     assert (claim.occurrence, claim.version, claim.attempt, claim.tenant) == (open_, 1, 1, "acme")
     assert await open_claims(conn, 7, after=open_) == []
+
+
+async def test_what_was_begun_of_a_series_and_has_not_ended(conn: Connection) -> None:
+    """Being sent, or waiting for its next attempt; and the latest slot that was claimed, whatever became of it.
+
+    Of the schedules asked for alone.
+    """
+    told = Told()
+    schedule, other, quiet = told.created(), told.created(2), told.created(3)
+    told.ended(schedule, told.claimed(schedule, at(NOW), at(NOW + DAY)))
+    retrying = told.claimed(schedule, at(NOW + DAY), at(NOW + 2 * DAY))
+    told.failed(schedule, retrying)
+    sent = told.claimed(schedule, at(NOW + 2 * DAY), at(NOW + 3 * DAY))
+    last = told.claimed(schedule, at(NOW + 3 * DAY), at(NOW + 4 * DAY))
+    told.ended(schedule, last)
+    told.claimed(other)
+    await apply(conn, told)
+    found = await claimed(conn, [schedule, quiet])
+    assert [(s, id_, slot.local - NOW.replace(tzinfo=None), is_open) for s, id_, slot, is_open in found] == [
+        (schedule, last, 3 * DAY, False),
+        (schedule, sent, 2 * DAY, True),
+        (schedule, retrying, DAY, True),
+    ]
+    assert await claimed(conn, []) == []
 
 
 @pytest.mark.covers("PRF-28", "DAT-14.01", "PRF-11")

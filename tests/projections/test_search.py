@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -15,6 +17,7 @@ from horae.projections import schema
 from horae.projections.projector import Projector
 from horae.projections.search.ports import Query
 from horae.projections.search.postgres import PostgresSearch
+from horae.projections.search.scanning import SCANNED
 from tests.contracts.search_index import ACME, OTHER, SearchIndexContract, tell
 from tests.fixtures.postgres import Database, fresh_database
 
@@ -87,3 +90,37 @@ async def test_a_scan_says_where_it_ends(api_pool: asyncpg.Pool[asyncpg.Record])
     found = await index.search(ACME, Query(kind="audit"))
     assert (found.total, found.exact) == (3, False)
     assert found.items[0].source["type"] == "schedule.changed"
+
+
+async def test_beyond_the_newest_a_narrower_question_reaches_further_back(
+    api_pool: asyncpg.Pool[asyncpg.Record], told_database: Database
+) -> None:
+    """One occurrence more than are looked at: asked for all, the oldest is left out and the answer says so."""
+    tenant, schedule, begin = "many", UUID(int=1 << 100), datetime(2027, 1, 1, tzinfo=UTC)
+    conn = await schema.connect(told_database.owner_dsn)
+    await conn.execute(
+        "INSERT INTO schedules SELECT (jsonb_populate_record(NULL::schedules, to_jsonb(s) || jsonb_build_object("
+        "'id', $1::uuid, 'tenant', $2::text))).* FROM (SELECT * FROM schedules WHERE tenant = $3 LIMIT 1) AS s",
+        schedule,
+        tenant,
+        ACME,
+    )
+    await conn.execute(
+        "INSERT INTO occurrences SELECT (jsonb_populate_record(NULL::occurrences, to_jsonb(o) || jsonb_build_object("
+        "'id', ('cafe0000-0000-8000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'schedule', $1::uuid, "
+        "'tenant', $2::text, 'due_at', $4::timestamptz + n * interval '1 minute'))).* "
+        "FROM (SELECT * FROM occurrences WHERE tenant = $3 LIMIT 1) AS o, generate_series(1, $5::int) AS n",
+        schedule,
+        tenant,
+        ACME,
+        begin,
+        SCANNED + 1,
+    )
+    await conn.close()
+    index = PostgresSearch(api_pool)
+    everything = await index.search(tenant, Query(kind="occurrence", limit=1))
+    assert (everything.total, everything.exact) == (SCANNED, False)
+    oldest = await index.search(tenant, Query(kind="occurrence", due_to=begin + timedelta(minutes=2)))
+    assert ([hit.id for hit in oldest.items], oldest.exact) == (["cafe0000-0000-8000-8000-000000000001"], True)
+    newer = await index.search(tenant, Query(kind="occurrence", due_from=begin + timedelta(minutes=2), limit=1))
+    assert (newer.total, newer.exact) == (SCANNED, True)

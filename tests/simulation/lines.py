@@ -129,12 +129,15 @@ class _Scoped:
         self,
         stream: UUID,
         *,
+        after_version: int = 0,
         upto_version: int | None = None,
         until: datetime | None = None,
         upto_position: int | None = None,
     ) -> list[Recorded]:
         await self._line._reach("load")
-        return await self._reader.load(stream, upto_version=upto_version, until=until, upto_position=upto_position)
+        return await self._reader.load(
+            stream, after_version=after_version, upto_version=upto_version, until=until, upto_position=upto_position
+        )
 
     async def load_many(self, streams: Collection[UUID]) -> dict[UUID, list[Recorded]]:
         await self._line._reach("load many")

@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from horae.domain import timing as t
 from horae.domain.audit import SlotSilent
@@ -11,6 +12,7 @@ from horae.domain.delivery import Delivery, Retry
 from horae.domain.errors import Invalid
 from horae.projections.audit import Series
 from horae.streams.auditor import Auditor, AuditorConfig
+from horae.streams.metrics import Metrics
 from tests.streams.worker import NOON, Worker, at, fails, one_off
 
 HOUR = timedelta(hours=1)
@@ -39,6 +41,27 @@ async def test_a_healthy_installation_raises_no_alarm(worker: Worker) -> None:
     report = await auditor(worker).run_once()
     assert report.silent == ()
     assert (report.series, report.slots) == (2, 14)
+
+
+async def test_it_tells_how_long_no_audit_has_come_to_its_end(worker: Worker) -> None:
+    """From the beginning of work, then from the last audit; one that is broken off changes nothing."""
+    seconds, registry = 100.0, CollectorRegistry()
+    metrics = Metrics(registry, lambda: seconds)
+    audit = Auditor(AuditorConfig(), worker.pool, worker.store, worker.clock, metrics)
+    seconds = 130.0
+    assert registry.get_sample_value("horae_audit_age_seconds") == 30
+    await audit.run_once()
+    assert registry.get_sample_value("horae_audit_age_seconds") == 0
+    seconds = 170.0
+    held = [await worker.pool.acquire() for _ in range(worker.pool.get_max_size())]
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await audit.run_once()
+    for connection in held:
+        await worker.pool.release(connection)
+    assert registry.get_sample_value("horae_audit_age_seconds") == 40
+    await audit.run_once()
+    assert registry.get_sample_value("horae_audit_age_seconds") == 0
 
 
 @pytest.mark.covers("REL-18")

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from horae.streams.commanding import Commanding, Received, Request, Response, runs
+from horae.streams.commanding import Commanding, runs
+from horae.streams.deadletters import LARGEST
+from horae.streams.inputs import Received, Request, Response
 from horae.streams.topics import Topics
 from tests.fakes.publisher import InMemoryPublisher
 
@@ -221,6 +223,23 @@ async def test_a_refusal_for_now_is_an_answer_and_no_dead_letter(status: int) ->
     assert await stage.take(message(CREATE)) == {"refused": 1}
     assert stage.reply()["status"] == status
     assert stage.said(TOPICS.dead) == []
+
+
+async def test_what_is_said_of_a_command_fits_a_broker_however_large_the_command_was() -> None:
+    """Its letter is cut and says so, and a reply that repeats a whole field's name is, too; nothing waits for ever."""
+    stage, name = Stage(), "x" * 3_000_000
+    assert await stage.take(message({"id": "c-1", "command": "create", name: 1}, key=b"k" * 2_000_000)) == {
+        "refused": 1,
+        "dead": 1,
+    }
+    [(_, reply, _)] = stage.said(TOPICS.replies)
+    problem = json.loads(reply)["problem"]
+    assert (problem["code"], problem["truncated"], problem["field"][:3]) == ("unreadable_command", True, "xxx")
+    [(key, value, headers)] = stage.said(TOPICS.dead)
+    assert value == message({"id": "c-1", "command": "create", name: 1}).value[: len(value)]  # type: ignore[index]
+    assert headers["dead-truncated"] == "value of 3000041 bytes, key of 2000000 bytes"
+    assert 800_000 < len(reply) + len(value) + len(key) + sum(map(len, headers.values())) < 2 * LARGEST
+    assert all(sum(map(len, (*each[:2], *each[2].values()))) < LARGEST for each in stage.said(TOPICS.dead))
 
 
 # --- what is waited for -----------------------------------------------------------------------------------------------

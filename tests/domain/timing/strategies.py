@@ -61,7 +61,7 @@ def series(draw: st.DrawFn, *, policies: bool = True, jitter: bool = True) -> tu
     zone, change = draw(st.sampled_from(CHANGES))
     now = change - timedelta(minutes=draw(st.integers(0, 4 * 24 * 60)))
     fields: dict[str, Any] = {"zone": zone}
-    kind = draw(st.sampled_from(["cron", "rrule", "interval"]))
+    kind = draw(st.sampled_from(["cron", "rrule", "interval", "business day"]))
     clock = False
     if kind == "cron":
         fields["cron"] = draw(st.sampled_from(CRONS))
@@ -69,6 +69,12 @@ def series(draw: st.DrawFn, *, policies: bool = True, jitter: bool = True) -> tu
     elif kind == "rrule":
         fields["rrule"] = draw(st.sampled_from(RRULES))
         clock = "FREQ=HOURLY" in fields["rrule"] or "FREQ=MINUTELY" in fields["rrule"]
+    elif kind == "business day":
+        nth, time = (
+            draw(st.sampled_from([1, 2, 5, -1, -3])),
+            draw(st.sampled_from(["00:00", "02:30", "09:00", "23:45"])),
+        )
+        fields["business_day"] = {"nth": nth, "at": time}
     else:
         unit = draw(st.sampled_from(["minutes", "hours", "days", "weeks", "months", "years"]))
         fields["interval"] = {"unit": unit, "count": draw(st.integers(1, 5)) * (10 if unit == "minutes" else 1)}
@@ -82,8 +88,8 @@ def series(draw: st.DrawFn, *, policies: bool = True, jitter: bool = True) -> tu
         start = (now + timedelta(minutes=draw(st.integers(-3000, 3000)))).replace(tzinfo=None, second=0)
         fields["starts_at"] = start.isoformat()
     if draw(st.booleans()):
-        # More than a start 50 hours ago leaves behind.
-        fields["count"] = draw(st.integers(400, 1000))
+        # More than a start 50 hours ago leaves behind, also of the densest rule, which has twelve an hour.
+        fields["count"] = draw(st.integers(650, 1000))
     if jitter and draw(st.booleans()):
         fields["jitter"] = draw(st.sampled_from(["PT1M", "PT45M", "PT3H"]))
     ctx = t.Context(now, draw(st.uuids()))

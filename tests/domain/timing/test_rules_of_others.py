@@ -1,4 +1,4 @@
-"""Recurrence rules with the times that others wrote down: RFC 5545, python-dateutil, recurring-ical-events.
+"""Recurrence rules with the times that others wrote down: RFC 5545, python-dateutil.
 
 Each source is named in its data file. What Horae answers otherwise, or refuses, is listed here with the reason.
 """
@@ -100,48 +100,3 @@ def test_the_cases_of_python_dateutil(record_property: Callable[[str, object], N
     record_property("report", f"python-dateutil: {same} the same; refused {told}.")
     assert wrong == []
     assert same >= 100
-
-
-@pytest.mark.covers("REC-01", "TZ-29")
-def test_the_calendars_of_recurring_ical_events(record_property: Callable[[str, object], None]) -> None:
-    """As many occurrences in the first 1,100 days, and the first twelve at the same instants.
-
-    The library counts DTSTART in also where the rule does not name it; Horae sends only what the rule names. Rules that
-    come to nothing, or break the RFC, are refused.
-    """
-    wrong: list[str] = []
-    same = refused = started = 0
-    for name, zone, start, lines, count, times in _rows("recurring_ical_events.txt"):
-        begin = datetime.fromisoformat(start).replace(tzinfo=UTC)
-        ctx = _before(start, 3)
-        try:
-            timing = t.normalise(every(rrule=lines.replace("\\n", "\n"), starts_at=start, zone=zone), ctx)
-        except errors.Invalid as refusal:
-            refused += 1
-            if int(count) and "COUNT and UNTIL exclude each other" not in refusal.message:
-                wrong.append(f"{name} {lines}: {refusal.message}")
-            continue
-        found = []
-        for slot in walk(timing, ctx):
-            if slot.due_at >= begin + timedelta(days=1100):
-                break
-            found.append(f"{slot.due_at:%Y-%m-%dT%H:%M}")
-        theirs = times.split(",")
-        if (len(found), found[:12]) == (int(count), theirs):
-            same += 1
-        elif (len(found), found[:11]) == (int(count) - 1, theirs[1:]) and not _names_its_start(timing, ctx, start):
-            started += 1
-        else:
-            wrong.append(f"{name} {zone} {start} {lines}: {len(found)} {found[:12]}, theirs {count} {times}")
-    record_property(
-        "report",
-        f"recurring-ical-events: {same} the same, {started} but for a DTSTART that the rule does not name, "
-        f"{refused} refused.",
-    )
-    assert wrong == []
-    assert same >= 100
-
-
-def _names_its_start(timing: t.Timing, ctx: t.Context, start: str) -> bool:
-    local = datetime.fromisoformat(start)
-    return t.find(timing, t.Slot(local=local), ctx) is not None

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from horae.domain import timing as t
-from horae.domain.timing.series import start_of
+from horae.domain.timing.series import series_of, start_of
 from horae.domain.timing.zones import place, to_utc
 from tests.domain.timing.cases import take, walk
 from tests.domain.timing.strategies import series
@@ -141,6 +141,23 @@ def test_a_count_ends_the_series(case: Case, count: int) -> None:
     assert [n.number for n in numbered] == list(range(1, count + 1))
 
 
+@settings(max_examples=50)
+@given(series(), st.lists(st.integers(0, 99), min_size=1, max_size=12))
+def test_a_slot_has_its_number_in_whatever_order_they_are_asked(case: Case, places: list[int]) -> None:
+    """From a slot on, from an instant on, and by its name: the number is that of the walk from the beginning."""
+    timing, ctx = case
+    counted = timing.model_copy(update={"count": 5_000 + len(places), "jitter": None})
+    beginning = t.Context(ctx.now - timedelta(days=30), ctx.schedule_id)
+    slots = take(counted, beginning, 100)
+    first = slots[0].number
+    assert first is not None
+    assert [slot.number for slot in slots] == list(range(first, first + len(slots)))
+    series_of.cache_clear()  # what was remembered on the walk
+    for slot in (slots[i % len(slots)] for i in places):
+        assert t.after(counted, slot.due_at - timedelta(microseconds=1), beginning) == slot
+        assert t.find(counted, slot.slot, beginning) == slot
+
+
 @pytest.mark.covers("REC-05")
 @settings(max_examples=40)
 @given(series(jitter=False), st.integers(0, 10))
@@ -186,15 +203,20 @@ def test_every_slot_lies_inside_start_end_and_count(case: Case, count: int, some
 @settings(max_examples=50)
 @given(series(jitter=False), series(jitter=False), st.integers(0, 20))
 def test_an_edit_changes_only_slots_after_it(case: Case, other: Case, i: int) -> None:
-    """What an old rule had sent by the edit stays as it was; what comes is the new rule's, from the edit on."""
+    """Changed from a slot on, a series has the slots of the old rule before it, and from it on those of the new one."""
     timing, ctx = case
-    changed = other[0].model_copy(update={"zone": timing.zone})
     slots = take(timing, ctx, 25)
-    edited_at = slots[min(i, len(slots) - 1)].due_at if slots else ctx.now
-    before = [slot for slot in slots if slot.due_at <= edited_at]
-    again = take(timing, ctx, len(before))
-    assert again == before
-    then = t.Context(edited_at, ctx.schedule_id)
-    coming = take(changed, then, 20)
-    assert all(slot.due_at > edited_at for slot in coming)
-    assert t.preview(changed, 20, then).slots == coming
+    if not slots:
+        return
+    since = slots[min(i, len(slots) - 1)]
+    rule = other[0].model_copy(update={"zone": timing.zone})
+    begin = _clock(since)
+    stays = [slot for slot in slots if _clock(slot) < begin]
+    comes = [slot for slot in take(rule, ctx, 60) if _clock(slot) >= begin][:10]
+    edited = take(t.cut(timing, since.slot, rule, ctx), ctx, len(stays) + len(comes))
+    assert [(slot.slot, slot.due_at) for slot in edited] == [(slot.slot, slot.due_at) for slot in [*stays, *comes]]
+
+
+def _clock(slot: t.Next) -> datetime:
+    """A slot's instant by the clock of its zone, whatever moves it from there."""
+    return to_utc(slot.slot.local, slot.slot.fold, slot.plan.zone)

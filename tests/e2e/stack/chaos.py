@@ -7,6 +7,7 @@ often each strikes, and in which order, is a plan and a seed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter, defaultdict
@@ -124,6 +125,12 @@ class Chaos:
         await worker.kill()
         self._watch("kill", shards)
 
+    async def stop_worker(self) -> None:
+        """SIGTERM: it hands over what it has; a new one starts."""
+        worker = self.dice.choice(self.house.of("worker"))
+        self._watch("stop", await self._shards(worker))
+        await worker.end()
+
     async def freeze_worker(self) -> None:
         """SIGSTOP for a while, often longer than its group waits for it; then it goes on with what it believed."""
         worker = self.dice.choice(self.house.of("worker"))
@@ -190,9 +197,14 @@ class Chaos:
     # --- their parts ---
 
     async def _search_away(self, for_s: float) -> None:
+        """For so many seconds, and for as many messages as they bring when all is well."""
         await self._messages(2.0, 3.0)
         await asyncio.to_thread(self.house.stack.elasticsearch.kill)
+        back = time.monotonic() + for_s
         await self._messages(for_s, for_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + max(0.0, back - time.monotonic())):
+                await asyncio.Event().wait()
         await asyncio.to_thread(self.house.stack.elasticsearch.start)
         self.struck["stop_search"] += 1
 

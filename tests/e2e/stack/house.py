@@ -27,14 +27,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from horae.infra.postgres import API_ROLE
+from horae.infra.processes.forks import Forks
 from horae.infra.settings import Settings
 from horae.infra.stack.local import LocalStack
 from horae.projections.away import DATABASE_AWAY
 from tests.e2e.harness import free_port
+from tests.e2e.stack.forking import MODULE
 from tests.e2e.stack.part import ROOT, Part, command
 from tests.e2e.talking import KEY, PATIENCE_S, Talking
 
-#: A first start on a busy machine: three servers, and eight times the imports.
+#: A first start on a busy machine: three servers, and the imports.
 START_S = 240.0
 _LOOK_EVERY_S = 0.2
 
@@ -64,6 +66,7 @@ class House(Talking):
         self.partitions = partitions
         self.environment = environment or {}
         self._secret = secrets.token_hex(32)
+        self._forks = Forks("stack", module=MODULE)
         self._ports = [free_port() for _ in range(apis)]
         numbers = {"api": apis, "relay": relays, "worker": workers, "indexer": indexers}
         self.parts = {
@@ -73,7 +76,7 @@ class House(Talking):
     def _part(self, kind: str, number: int) -> Part:
         name = f"{kind}-{number + 1}"
         arguments = (kind, "--port", str(self._ports[number])) if kind == "api" else (kind,)
-        return Part(name, arguments, self._environment, self.folder / f"{name}.log")
+        return Part(name, arguments, self._forks, self._environment, self.folder / f"{name}.log")
 
     # --- life ---
 
@@ -102,6 +105,7 @@ class House(Talking):
         """End the parts in the order in which one would, then the servers."""
         for kind in ("api", "worker", "relay", "indexer"):
             await asyncio.gather(*(part.stop() for part in self.of(kind)))
+        await self._forks.close()
         await asyncio.to_thread(self.stack.stop)
 
     async def ready(self, within_s: float = START_S) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from horae.infra.processes.forks import Forked, Forks
+from tests.e2e.stack.forking import Errand
 from tests.e2e.talking import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -25,13 +27,14 @@ def command(arguments: tuple[str, ...]) -> list[str]:
 
 @dataclass(slots=True)
 class Part:
-    """`horae ARGUMENTS`, started again at once whenever it ends, until `stop`.
+    """`horae ARGUMENTS`, forked by `forks` and started again at once whenever it ends, until `stop`.
 
     `base` gives the environment of each start; `environment` is added to it. Everything it says goes to `log`.
     """
 
     name: str
     arguments: tuple[str, ...]
+    forks: Forks
     base: Callable[[], Mapping[str, str]]
     log: Path
     #: Holds from the next start.
@@ -39,7 +42,7 @@ class Part:
     #: Exit codes of ends that no test caused.
     surprises: list[int] = field(default_factory=list)
     starts: int = 0
-    _process: asyncio.subprocess.Process | None = None
+    _process: Forked | None = None
     _keeping: asyncio.Task[None] | None = None
     _started: asyncio.Event = field(default_factory=asyncio.Event)
     _leaving: asyncio.Event = field(default_factory=asyncio.Event)
@@ -55,7 +58,7 @@ class Part:
     @property
     def running(self) -> bool:
         """Frozen counts as running."""
-        return self._process is not None and self._process.returncode is None
+        return self._process is not None and not self._process.ended
 
     async def start(self) -> None:
         """Start it, and keep it running; returns when there is a process. Does nothing when it is kept already."""
@@ -106,7 +109,7 @@ class Part:
             await self.end(number)
         await keeping
         assert self._process is not None
-        return self._process.returncode or 0
+        return await self._process.wait()
 
     def tail(self, lines: int = 30) -> str:
         """The end of what it said, for messages."""
@@ -114,22 +117,14 @@ class Part:
         return "\n".join([f"--- {self.name}", *text.splitlines()[-lines:]])
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
+        if self._process is not None:
+            self._process.send_signal(number)
 
     async def _keep(self) -> None:
         while not self._leaving.is_set():
-            with self.log.open("ab") as log:
-                process = self._process = await asyncio.create_subprocess_exec(
-                    *command(self.arguments),
-                    cwd=ROOT,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    env=os.environ | dict(self.base()) | self.environment,
-                    start_new_session=True,
-                )
+            environment = os.environ | dict(self.base()) | self.environment
+            errand = Errand(self.arguments, environment, str(self.log))
+            process = self._process = await self.forks.fork(self.arguments[0], errand)
             self.starts += 1
             self._started.set()
             code = await process.wait()

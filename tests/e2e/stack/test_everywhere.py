@@ -13,6 +13,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -139,7 +140,7 @@ async def whole(kafka: KafkaServer, elasticsearch: ElasticsearchServer) -> Async
             told["HORAE_ELASTICSEARCH_PREFIX"],
         )
         topics = ("horae-log", "notification-schedules", "schedule-executions")
-        async with made.listening(*topics, "notifications-due", "schedule-command-replies"):
+        async with made.listening(*topics, "notifications-due", "schedule-command-replies", "engagement-events-dead"):
             yield made
 
 
@@ -239,6 +240,47 @@ async def test_a_command_by_kafka_is_carried_out_once_and_answered(whole: Whole,
     assert (request.json["schedule_id"], request.json["content"]) == (schedule, {"s": subject})
     assert len(await whole.live.events(of(schedule, "schedule.created.v1"))) == 1
     assert (await whole.found(1, q=subject))["items"][0]["id"] == schedule
+
+
+@pytest.mark.covers("INT-17", "OPT-08")
+async def test_engagement_by_kafka_is_in_the_history_and_learnt_from(whole: Whole) -> None:
+    """An answer and activity, the answer twice: once in the occurrence's story, and evidence for the recipient's best
+    times; what names no occurrence lies on the dead letters' topic."""
+    recipient = fresh()
+    created = await whole.live.create(recipient=recipient, channel="log:")
+    await whole.live.ended(created["id"])
+    (occurrence,) = await whole.live.occurrences(created["id"])
+    # Clocks of others may be ahead of ours; what is opened at once is taken for a machine's doing.
+    at = (datetime.now(UTC) + timedelta(seconds=30)).isoformat()
+    opened = {"id": fresh("opened"), "kind": "opened", "at": at, "occurrence_id": occurrence["id"]}
+    active = {"id": fresh("active"), "kind": "active", "at": at, "recipient": recipient}
+    nobody = opened | {"id": fresh("nobody"), "occurrence_id": created["id"]}
+    producer = AIOKafkaProducer(bootstrap_servers=whole.kafka, enable_idempotence=True)
+    await producer.start()
+    try:
+        for report in (opened, opened, active, nobody):
+            headers = [("authorization", f"Bearer {KEY}".encode())]
+            value = json.dumps(report).encode()
+            await producer.send_and_wait(f"{whole.prefix}engagement-events", value, b"ann", headers=headers)
+    finally:
+        await producer.stop()
+
+    dead = await whole.heard.first(lambda r: r.topic.endswith("engagement-events-dead"))
+    assert (json.loads(dead.value), header(dead, "dead-status")) == (nobody, "404")
+
+    async def learnt() -> dict[str, Any] | None:
+        evidence: dict[str, Any] = (await whole.live.get(f"/v1/recipients/{recipient}/best-times"))["evidence"]
+        return evidence if evidence["active"] > 0 else None
+
+    await whole.seen(learnt)
+
+    async def told() -> dict[str, Any] | None:
+        shown: dict[str, Any] | None = (await whole.live.get(f"/v1/occurrences/{occurrence['id']}"))["engagement"]
+        return shown
+
+    assert (await whole.seen(told))["answered"] is True
+    story = (await whole.live.get(f"/v1/occurrences/{occurrence['id']}/explain"))["story"]
+    assert sum("opened it" in line for line in story) == 1
 
 
 @pytest.mark.covers("OBS-06", "OBS-11", "OBS-27")

@@ -47,7 +47,7 @@ def profile(kafka: KafkaServer, elasticsearch: ElasticsearchServer) -> Profile:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def service(profile: Profile) -> AsyncIterator[Service]:
     """`horae run` with two workers."""
-    async with running(profile) as live:
+    async with running(profile, kafka_stays=False) as live:
         yield live.service
 
 
@@ -113,7 +113,7 @@ async def test_without_kafka(service: Service, kafka: KafkaServer, hooks: Receiv
         before = await errands.hook(MANY)
         await in_thread(kafka.kill)
         at_first = await errands.hook(MANY)
-        await errands.degraded("kafka")
+        await errands.degraded("kafka", "relay")
 
         async def from_the_store() -> bool:
             told = await figures(client)
@@ -152,7 +152,7 @@ async def test_without_both(
         await errands.degraded()
         await in_thread(kafka.kill, elasticsearch.kill)
         at_first = await errands.hook(MANY)
-        await errands.degraded("kafka", "search")
+        await errands.degraded("kafka", "relay", "search")
         await errands.topic(5)
         worker = service.family()["worker"]
         os.kill(worker, signal.SIGKILL)

@@ -37,7 +37,7 @@ def test_a_preview_on_the_built_in_calendar_needs_no_service(horae: Horae) -> No
     assert "2026-12-05 09:00 is a weekend by the calendar default" in out
     timing["calendar"] = {"id": "munich", "skip_weekends": True}
     code, _, err = horae("preview", json.dumps(timing))
-    assert (code, "There is no calendar 'munich'" in err) == (1, True)
+    assert (code, "There is no calendar 'munich'" in err, "--url" in err) == (1, True, True)
 
 
 @pytest.mark.covers("TZ-20")

@@ -81,6 +81,11 @@ class Held:
         self._engine = engine
         self.putting, self.let = asyncio.Event(), asyncio.Event()
 
+    @property
+    def answered(self) -> int:
+        """See `Engine`."""
+        return self._engine.answered
+
     async def prepare(self) -> bool:
         """See `Engine`."""
         return await self._engine.prepare()

@@ -71,6 +71,42 @@ async def test_an_absent_server_ends_in_unavailable(proxy: Proxy) -> None:
             await store.load(uuid4())
 
 
+async def test_a_read_that_the_server_ends_is_tried_again(database: Database) -> None:
+    """An operator may end any statement; nobody's command fails by it."""
+    end = (
+        "SELECT pg_cancel_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND application_name = 'horae-reader' AND wait_event_type = 'Lock'"
+    )
+    async with PostgresEventStore(database.owner_dsn) as store:
+        stream = uuid4()
+        await store.append(events_of(stream, [1]))
+        lock, operator = await asyncpg.connect(database.owner_dsn), await asyncpg.connect(database.owner_dsn)
+        try:
+            async with lock.transaction():
+                await lock.execute("LOCK TABLE log.events IN ACCESS EXCLUSIVE MODE")
+                under_way = asyncio.create_task(store.load(stream))
+                while not await operator.fetch(end):
+                    pass
+            assert [event.version for event in await under_way] == [1]
+        finally:
+            await lock.close()
+            await operator.close()
+
+
+async def test_reads_that_the_server_ends_each_time_end_in_unavailable(database: Database) -> None:
+    """A role may have a limit of its own: who has stored something knows this from a fault."""
+    limited = f"{database.owner_dsn}?options=-c%20statement_timeout%3D100"
+    async with PostgresEventStore(limited, patience_s=0.5) as store:
+        lock = await asyncpg.connect(database.owner_dsn)
+        try:
+            async with lock.transaction():
+                await lock.execute("LOCK TABLE log.events IN ACCESS EXCLUSIVE MODE")
+                with pytest.raises(Unavailable, match="statement timeout"):
+                    await store.load(uuid4())
+        finally:
+            await lock.close()
+
+
 async def test_a_closed_store_takes_nothing(database: Database, commit_hold: CommitHold) -> None:
     """What was queued before closing is stored; what comes after is refused."""
     store = PostgresEventStore(database.owner_dsn)
@@ -106,6 +142,7 @@ async def test_what_postgresql_does_not_take_fails_alone(database: Database, com
         assert {good, also_good} == {2, 3}
 
 
+@pytest.mark.covers("PRF-16")
 async def test_bulk_delays_fast_by_one_commit_at_most(database: Database, commit_hold: CommitHold) -> None:
     """A fast command that comes after thousands of bulk events stands right behind the commit that was running."""
     async with PostgresEventStore(database.owner_dsn) as store:

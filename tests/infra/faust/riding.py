@@ -17,7 +17,7 @@ from horae.infra.kafka.security import security_of
 from horae.infra.settings import Settings
 from horae.streams.arrivals import Arrival, Take
 
-PATIENCE_S = 60.0
+PATIENCE_S = 110.0
 
 
 class Taker:

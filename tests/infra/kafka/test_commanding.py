@@ -11,7 +11,8 @@ from horae.api.services import ApiSettings
 from horae.domain.errors import Busy, Unavailable
 from horae.domain.key import Scope
 from horae.infra.kafka.commanding import in_process
-from horae.streams.commanding import Commanding, Received
+from horae.streams.commanding import Commanding
+from horae.streams.inputs import Received
 from horae.streams.topics import Topics
 from tests.api.world import DAILY, World, make_world, new_key
 from tests.fakes.publisher import InMemoryPublisher

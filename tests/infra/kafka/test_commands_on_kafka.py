@@ -11,12 +11,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from horae.infra.kafka.commanding import CommandConsumer, in_process, serve
+from horae.infra.kafka.commanding import in_process, serve
+from horae.infra.kafka.inputs import Input, InputConsumer
 from horae.infra.kafka.publisher import KafkaPublisher
 from horae.infra.kafka.topics import ensure
 from horae.infra.settings import Settings
 from horae.infra.stack import KafkaServer
-from horae.streams.commanding import Commanding, Request, Response
+from horae.streams.commanding import Commanding, runs
+from horae.streams.inputs import Request, Response
 from horae.streams.topics import Topics
 from tests.api.world import DAILY, World, make_world
 from tests.fixtures.postgres import Database
@@ -42,9 +44,16 @@ async def running(work: Awaitable[None]) -> AsyncIterator[None]:
             await task
 
 
-async def send(settings: Settings, topics: Topics, key: str, *values: dict[str, Any], by: str = "ann") -> None:
+async def send(
+    settings: Settings, topics: Topics, key: str, *values: dict[str, Any], by: str = "ann", packed: str | None = None
+) -> None:
     """Commands of one producer, in order."""
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_brokers, enable_idempotence=True)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_brokers,
+        enable_idempotence=True,
+        compression_type=packed,
+        max_request_size=4_000_000,
+    )
     await producer.start()
     try:
         headers = [("authorization", f"Bearer {key}".encode())]
@@ -101,6 +110,27 @@ async def test_commands_are_carried_out_in_order_and_replied(settings: Settings,
     assert 'kafka_commands_total{result="dead"} 1.0' in metrics
 
 
+@pytest.mark.parametrize(
+    ("size", "packed", "status"),
+    [(3_000_000, "gzip", 413), (1_048_000, None, 422)],
+    ids=["compressed by its producer", "nearly 1 MiB"],
+)
+async def test_a_command_larger_than_what_we_can_send_blocks_nobody(
+    settings: Settings, topics: Topics, world: World, size: int, packed: str | None, status: int
+) -> None:
+    """It is refused, its letter is cut to what the broker takes, and the next one of its partition is carried out."""
+    large = {"id": "large", "command": "create", "body": {**DAILY, "content": {"text": ""}}}
+    large["body"]["content"]["text"] = "x" * (size - len(json.dumps(large)))  # type: ignore[index]
+    async with asyncio.timeout(240), running(serve(world.app, settings)):
+        await send(settings, topics, world.key, large, create(1), packed=packed)
+        found = {reply["id"]: reply["status"] for reply in await replies(settings, topics, lambda some: len(some) == 2)}
+    assert found == {"large": status, "c-1": 201}
+    [dead] = await read_topic(settings.kafka_brokers, topics.dead)
+    assert dict(dead.headers)["dead-truncated"] == b"value of %d bytes" % size
+    assert dead.value == json.dumps(large).encode()[: len(dead.value)]
+    assert len(dead.value) > 800_000
+
+
 async def test_what_a_dead_reader_had_in_hand_is_read_again_and_done_once(
     settings: Settings, topics: Topics, world: World
 ) -> None:
@@ -115,7 +145,8 @@ async def test_what_a_dead_reader_had_in_hand_is_read_again_and_done_once(
         raise AssertionError
 
     async with KafkaPublisher(settings.kafka_brokers) as publisher:
-        first = CommandConsumer(settings, Commanding(dies_after_storing, publisher, topics))
+        taker = Commanding(dies_after_storing, publisher, topics)
+        first = InputConsumer(settings, Input(topics.commands, "commands", taker, runs))
         async with running(first.run()):
             await send(settings, topics, world.key, create(1))
             await stored.wait()
@@ -147,7 +178,7 @@ async def test_what_is_read_right_after_a_change_of_readers_is_carried_out(
     settings: Settings, topics: Topics, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The call that reads it had begun before the change, when what was read until then is to be dropped."""
-    monkeypatch.setattr("horae.infra.kafka.commanding._IDLE_MS", 120_000)  # no call ends by itself in between
+    monkeypatch.setattr("horae.infra.kafka.inputs._IDLE_MS", 120_000)  # no call ends by itself in between
     async with running(serve(world.app, settings)):
         await until_members(settings, 1)
         async with running(serve(world.app, settings)):

@@ -6,10 +6,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from horae.projections.due import DueRow
+from horae.projections.due import ALL_SHARDS, DueRow
+from horae.projections.schema import create_pool
 from horae.streams.channels import Receipt, Release
-from horae.streams.dispatcher import DispatcherConfig
-from horae.streams.dispatcher.horizon import Edge
+from horae.streams.dispatcher import DispatcherConfig, PostgresDueSource
+from horae.streams.dispatcher.horizon import BEGINNING, Edge
+from tests.fixtures.postgres import Database
+from tests.fixtures.silence import silence_before
 from tests.streams.worker import NOON, Worker, at, fails, one_off
 
 DUE = NOON + timedelta(minutes=1)
@@ -96,6 +99,27 @@ async def test_a_due_index_that_is_away_is_waited_for(worker: Worker) -> None:
     await worker.channel.until(1)
 
 
+@pytest.mark.covers("REL-16")
+async def test_a_due_index_that_says_nothing_is_asked_again(worker: Worker, database: Database) -> None:
+    """It takes the question and never answers: the look ends, and when it speaks again, what is due goes out."""
+    async with silence_before(database.owner_dsn) as silence:
+        pool = await create_pool(silence.dsn, patience_s=2.0)
+        source = worker.source = PostgresDueSource(pool)
+        await worker.create(at(DUE))
+        await worker.applied()
+        silence.fall()
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                await source.page(ALL_SHARDS, BEGINNING, DUE, 10)
+        worker.clock.set(DUE)
+        dispatcher = worker.dispatcher(max_sleep_s=0.01)
+        assert worker.channel.releases == []
+        silence.end()
+        await worker.channel.until(1)
+        await dispatcher.stop()
+        await pool.close()
+
+
 async def test_a_worker_that_lost_its_lock_claims_nothing(worker: Worker) -> None:
     """Others would take its attempts for a dead worker's."""
     holds = False
@@ -124,6 +148,8 @@ async def test_a_schedule_that_cannot_be_planned_does_not_hold_up_the_others(wor
     dispatcher._occurrences.candidates = plan  # type: ignore[method-assign]
     worker.clock.set(DUE)
     done = await dispatcher.run_once()
-    assert (done.taken, done.started, done.stale) == (2, 1, 1)
+    assert (done.taken, done.started, done.stale, done.unplannable) == (2, 1, 0, 1)
+    assert worker.registry.get_sample_value("horae_unplannable_due_rows_total") == 1
+    assert worker.registry.get_sample_value("horae_stale_due_rows_total") == 0
     await worker.channel.until(1)
     assert worker.channel.releases[0].schedule == good

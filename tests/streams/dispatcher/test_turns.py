@@ -7,7 +7,9 @@ from datetime import timedelta
 import pytest
 
 from horae.domain.delivery import Delivery, Retry
+from horae.projections.due import Queue
 from horae.streams.channels import Receipt, Release
+from horae.streams.dispatcher.horizon import BEGINNING
 from tests.streams.worker import NOON, Worker, at, fails, hook, host_of, one_off
 
 DUE = NOON + timedelta(minutes=1)
@@ -133,6 +135,48 @@ async def test_more_is_due_than_fits_into_memory(worker: Worker) -> None:
     await worker.settle()
     assert len({r.occurrence for r in worker.channel.releases}) == len(worker.channel.releases) == 60
     assert dispatcher.queue_size == 0
+
+
+@pytest.mark.covers("DSP-07", "PRF-10")
+async def test_a_flood_beyond_the_memory_delays_neither_another_tenant_nor_pressing_work(worker: Worker) -> None:
+    """They are due after all of it, and go out when a part of it has: the index is not only read in order of time."""
+    later = DUE + timedelta(seconds=1)
+    for i in range(60):
+        await worker.create(at(DUE), recipient=f"f{i}", tenant="flood", priority=2)
+    await worker.create(at(later), recipient="s", tenant="small", priority=2)
+    await worker.create(at(later), recipient="u", tenant="flood", priority=4)
+    dispatcher = worker.dispatcher(rows_in_memory=10, batch=1, in_flight=1, turns_every_s=1e-9, run=False)
+    await worker.applied()
+    worker.clock.set(later)
+    worker.run(dispatcher)
+    await worker.channel.until(62)
+    await worker.settle()
+    order = [r.recipient for r in worker.channel.releases]
+    assert len(set(order)) == len(order) == 62
+    assert order[0] == "u"
+    assert order.index("s") <= 12
+
+
+async def test_who_is_kept_out_by_a_flood_is_found_a_few_at_a_time(worker: Worker) -> None:
+    """However many wait at however many priorities: pressing ones first, and round again."""
+    for priority in (1, 2, 4):
+        for tenant in ("ann", "bob", "cyd"):
+            for i in range(3):
+                await worker.create(at(DUE), recipient=f"r{i}", tenant=tenant, priority=priority)
+    await worker.create(at(DUE + timedelta(days=1)), tenant="later", priority=4)
+    await worker.applied()
+    found, after = await worker.source.queues(DUE, None, 4)
+    assert found == [Queue(4, "cyd"), Queue(4, "bob"), Queue(4, "ann")]
+    assert after == Queue(4, "ann")
+    further, after = await worker.source.queues(DUE, after, 10)
+    assert further == [Queue(priority, tenant) for priority in (2, 1) for tenant in ("cyd", "bob", "ann")]
+    assert after is None
+    rows = await worker.source.fronts(dict.fromkeys(further[:2], BEGINNING), DUE, 2)
+    assert Counter(Queue(row.priority, row.tenant) for row in rows) == {further[0]: 2, further[1]: 2}
+    places = {Queue(row.priority, row.tenant): (row.due_at, row.key) for row in rows}
+    rest = await worker.source.fronts(places, DUE, 2)
+    assert Counter(Queue(row.priority, row.tenant) for row in rest) == {further[0]: 1, further[1]: 1}
+    assert not {row.key for row in rows} & {row.key for row in rest}
 
 
 async def test_an_endpoint_for_which_very_much_waits_leaves_room_for_the_others(worker: Worker) -> None:
