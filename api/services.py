@@ -5,7 +5,7 @@ Built by `infra/wiring.py`; the API itself opens nothing and closes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -66,6 +66,7 @@ class Health:
 
 
 Check = Callable[[], Awaitable[Health]]
+WorkersStarted = Callable[[Collection[int]], Awaitable[Mapping[int, datetime]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,3 +132,5 @@ class Services:
     worker_metrics: Callable[[], Awaitable[str]] | None = None
     #: For how many seconds the log has been longer than the read models, given how far they are.
     lag_seconds: Callable[[int], float] | None = None
+    #: When each of these workers (incarnations) started, by the machine's clock; those unknown are left out.
+    workers_started: WorkersStarted | None = None

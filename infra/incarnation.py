@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Collection
+from datetime import datetime
 
 import asyncpg
 import structlog
@@ -128,6 +129,12 @@ def lock_object(incarnation: int) -> int:
     """The advisory lock's object, a signed 32-bit number, of an incarnation."""
     low = incarnation & 0xFFFFFFFF
     return low - (1 << 32) if low >= 1 << 31 else low
+
+
+async def started_at(pool: asyncpg.Pool[asyncpg.Record], incarnations: Collection[int]) -> dict[int, datetime]:
+    """When each of them started, by the machine's clock; one that never was is left out."""
+    rows = await pool.fetch("SELECT id, started_at FROM sys.incarnations WHERE id = ANY($1::bigint[])", incarnations)
+    return {row["id"]: row["started_at"] for row in rows}
 
 
 class Lives:

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
@@ -31,6 +32,7 @@ from horae.infra.commanding import commands_over
 from horae.infra.connections import api_pool
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.ids import NewIds
+from horae.infra.incarnation import started_at
 from horae.infra.lag import LagWatch, cancelled
 from horae.infra.outside import outside_checks
 from horae.infra.readiness import caught_up_check, executor_check, worker_metrics
@@ -127,4 +129,6 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             registry=registry,
             lag_seconds=lag.seconds,
             worker_metrics=lambda: worker_metrics(pool),
+            # A virtual clock's instants say nothing of when a process started.
+            workers_started=partial(started_at, pool) if virtual is None else None,
         )

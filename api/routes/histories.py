@@ -16,6 +16,7 @@ from horae.api.models.occurrences import Explanation, OccurrenceList
 from horae.api.models.schedules import BlamedDiff, Diff, FieldDiff, History, HistoryEntry, PreviewShown
 from horae.api.reading import Many, PageQuery, ReadQuery, moment, read_models, services_of
 from horae.api.rows import occurrence_row_shown
+from horae.api.starts import with_starts
 from horae.api.views import next_shown, respond, skipped_shown
 from horae.domain import schedule as s
 from horae.domain import timing as t
@@ -194,4 +195,4 @@ async def explain_schedule_slot(request: Request, schedule_id: UUID) -> Response
         streams.get(run, []) if run else [],
         await _context(request, caller.tenant, answer.state),
     )
-    return respond(explanation)
+    return respond(await with_starts(explanation, services.workers_started))

@@ -14,6 +14,7 @@ from horae.api.explain import explain_occurrence
 from horae.api.models.occurrences import Callback, Explanation, OccurrenceShown, OccurrenceWritten
 from horae.api.reading import ReadQuery, read_models, services_of
 from horae.api.rows import occurrence_row_shown
+from horae.api.starts import with_starts
 from horae.api.views import call_of, occurrence_written, respond
 from horae.commands.reading import fold_schedule
 from horae.domain import occurrence as o
@@ -86,7 +87,8 @@ async def explain(request: Request, occurrence_id: UUID) -> Response:
         async with read_models(request, caller, asked.min_position, about=occurrence_id) as conn:
             run = await queries.missed_run_near(conn, caller.tenant, schedule, asked_again.slot)
         missed = await reader.load(run) if run is not None and run != occurrence_id else ()
-    return respond(explain_occurrence(occurrence_id, events, history, context, missed))
+    explanation = explain_occurrence(occurrence_id, events, history, context, missed)
+    return respond(await with_starts(explanation, services.workers_started))
 
 
 @router.post(

@@ -23,6 +23,7 @@ from horae.infra.processes.child import Child
 from horae.infra.processes.forks import Forks
 from horae.infra.processes.installation import Installation, listen
 from horae.infra.processes.lifeline import run_until, stop_requested
+from horae.infra.processes.patience import told_while_waiting
 from horae.infra.processes.preparation import prepare
 from horae.infra.processes.probe import until_ready
 from horae.infra.processes.servers import Servers
@@ -139,8 +140,11 @@ class Supervisor:
             child.restart()
 
     async def _announce_when_ready(self, started: Started) -> None:
-        await self._prepared.wait()
-        await until_ready(started.settings.host, started.settings.port)
+        await told_while_waiting(
+            self._until_ready(started),
+            lambda: "API and workers" if self._prepared.is_set() else "PostgreSQL",
+            self._say,
+        )
         self._announce(
             Started(
                 started.url,
@@ -152,6 +156,10 @@ class Supervisor:
             )
         )
         await asyncio.Event().wait()
+
+    async def _until_ready(self, started: Started) -> None:
+        await self._prepared.wait()
+        await until_ready(started.settings.host, started.settings.port)
 
     # --- PostgreSQL ---
 

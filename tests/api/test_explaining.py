@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.api.world import DAILY, LOG_NOW, NOW, World
+from horae.projections.schema import connect
+from tests.api.world import DAILY, LOG_NOW, NOW, OWNER, World
 
 
 def codes(explanation: dict[str, Any]) -> list[str]:
@@ -38,6 +40,37 @@ async def test_a_delivery_is_explained_from_intent_to_outcome(world: World) -> N
         "Attempt 1 failed after 12 ms: the receiver answered 500 (http). The next follows in"
     )
     assert failed["facts"]["retry_at"] == "2026-12-01T09:00:05Z"
+
+
+async def test_a_release_that_was_late_for_want_of_a_worker_says_so(world: World) -> None:
+    """The worker that claimed it had started after it was due; of one that was there in time nothing is said."""
+    await world.create(LOG_NOW, timing={"kind": "in", "delay": "PT1H"})
+    world.pass_time(hours=1, minutes=14)
+    (attempt,) = await world.claim_due()
+    await world.deliver(attempt)
+    path = f"/v1/occurrences/{attempt.occurrence.id}/explain"
+    of_slot = f"/v1/schedules/{attempt.occurrence.schedule}/explain"
+    await _worker_started(world, NOW + timedelta(minutes=59))
+    assert not any("had started" in line for line in (await world.get(path))["story"])
+    await _worker_started(world, NOW + timedelta(hours=1, minutes=13, seconds=58))
+    for told in (await world.get(path), await world.get(of_slot, slot="2026-12-01T09:00")):
+        (claimed,) = [decision for decision in told["decisions"] if decision["code"] == "claimed"]
+        assert claimed["facts"]["worker_started_at"] == "2026-12-01T09:13:58Z"
+        assert claimed["text"].endswith(
+            "That worker had started at 2026-12-01 09:13:58 (UTC), 14 min after the due instant."
+        )
+        assert told["story"] == [decision["text"] for decision in told["decisions"]]
+
+
+async def _worker_started(world: World, at: datetime) -> None:
+    conn = await connect(world.owner_dsn)
+    await conn.execute(
+        "INSERT INTO sys.incarnations (id, kind, started_at, pid) OVERRIDING SYSTEM VALUE VALUES ($1, 'worker', $2, 1) "
+        "ON CONFLICT (id) DO UPDATE SET started_at = EXCLUDED.started_at",
+        OWNER,
+        at,
+    )
+    await conn.close()
 
 
 async def test_a_waiting_trigger_and_a_dead_letter_are_explained(world: World) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -33,6 +34,7 @@ from horae.domain.key import Scope
 from horae.infra.calendarsource import HttpCalendarSource
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.ids import NewIds
+from horae.infra.incarnation import started_at
 from horae.infra.neighbours import ReadModelNeighbours
 from horae.infra.secrets import Refs
 from horae.infra.sendtimes import PostgresSendTimes
@@ -200,6 +202,7 @@ async def make_world(
             ids=ids,
             refs=refs,
             settings=settings or ApiSettings(),
+            workers_started=partial(started_at, pool),
         )
         built = replace(built, **services)
         keys = [await new_key(built, tenant, Scope.ADMIN) for tenant in (ACME, GLOBEX)]

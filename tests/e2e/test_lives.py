@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -47,7 +48,7 @@ async def test_killing_the_supervisor_leaves_no_process_and_the_next_start_resum
     """kill -9 of it takes everything along; what had been acknowledged is there and fires."""
     service = await make_service().start()
     async with service.client() as client:
-        created = await service.create(client, timing={"kind": "in", "delay": "PT2S"})
+        created = await service.create(client, timing={"kind": "in", "delay": "PT1S"})
     family = service.family()
     await service.kill()
     for pid in family.values():
@@ -55,7 +56,17 @@ async def test_killing_the_supervisor_leaves_no_process_and_the_next_start_resum
     await service.start()
     (event,) = await service.until(of(created["id"], "occurrence.ended.v1"))
     assert event["data"]["outcome"] == "delivered"
-    assert [release["schedule_id"] for release in service.releases()] == [created["id"]]
+    (release,) = service.releases()
+    assert release["schedule_id"] == created["id"]
+    async with service.client() as client:
+        told = (await client.get(f"/v1/occurrences/{release['occurrence_id']}/explain")).json()
+    # Nearly always it was due before anybody was there again, and then it says so.
+    (claimed,) = [decision for decision in told["decisions"] if decision["code"] == "claimed"]
+    conn = await service.connect()
+    started = await conn.fetchval("SELECT started_at FROM sys.incarnations WHERE id = $1", claimed["facts"]["owner"])
+    await conn.close()
+    late = started > datetime.fromisoformat(told["due_at"])
+    assert ("worker_started_at" in claimed["facts"], "had started" in claimed["text"]) == (late, late)
 
 
 @pytest.mark.crash
