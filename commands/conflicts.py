@@ -219,7 +219,11 @@ class Conflicts:
             return {}
         loaded = await self._store.scoped(tenant).load_many([each.schedule for each in near])
         states = {schedule: fold_schedule(schedule, events) for schedule, events in loaded.items()}
-        return {id_: state for id_, state in states.items() if state.status is s.Status.ACTIVE and state.next}
+        return {
+            id_: state
+            for id_, state in states.items()
+            if state.status is s.Status.ACTIVE and (state.next is not None or state.moved)
+        }
 
     async def _contexts(self, tenant: str, asking: Asking, states: Mapping[UUID, s.Schedule]) -> dict[UUID, t.Context]:
         asked_of = {each.personal.recipient for each in states.values() if needs_recipient(each.timing)}
@@ -250,13 +254,14 @@ class Conflicts:
         for id_, slots in yielding:
             state, context = states[id_], contexts[id_]
             current, fence = await stand(self._store.scoped(call.tenant), self._series, call.tenant, state, context)
-            if current.next is None:
+            moved = {own.occurrence: 0 for slot in slots if (own := state.changes.get(slot)) and own.at is not None}
+            if current.next is None and len(moved) < max(1, len(slots)):
                 # It has gone out, or is about to end, since the read model was asked: look again.
                 raise StreamConflict(id_, state.version, state.version)
             if slots:
                 bodies = give_way(asking.schedule, asking.priority, state, context, current, slots)
                 # A slot that was moved waits by itself: the series' own fence does not hold it.
-                fence = {**fence, **{state.changes[slot].occurrence: 0 for slot in slots if _waits(state, slot)}}
+                fence = {**fence, **moved}
             else:
                 bodies = take_in(asking.schedule, asking.priority, asking.content, state, context, current)
             expects |= fence
@@ -319,16 +324,17 @@ def _others_slots(
     complete = until
     for each in near:
         state = states.get(each.schedule)
-        if state is None or state.next is None:
+        if state is None:
             continue
         recurring = state.recurring
-        slots = [state.next]
+        slots = [state.next] if state.next is not None else []
         if recurring:
-            context = contexts[each.schedule]
-            # What is due and not yet claimed counts, what was claimed does not.
-            begin = max(since, min(context.now, each.due_at) - _TICK)
-            found = t.coming(state.timing, begin, context)
-            slots = list(islice(takewhile(lambda at: at.due_at < until, found), share + 1))
+            context, slots = contexts[each.schedule], []
+            if each.due_at is not None:
+                # What is due and not yet claimed counts, what was claimed does not.
+                begin = max(since, min(context.now, each.due_at) - _TICK)
+                found = t.coming(state.timing, begin, context)
+                slots = list(islice(takewhile(lambda at: at.due_at < until, found), share + 1))
             if len(slots) > share:
                 complete = min(complete, slots[-1].due_at)
             # Where slots were moved to they wait by themselves; what was due before has gone, or is about to.
@@ -359,11 +365,6 @@ def _not_there(settlement: c.Settlement, at: t.Next) -> Conflict:
         value=str(into or first.schedule),
         hint="Choose another time, or skip the slot.",
     )
-
-
-def _waits(state: s.Schedule, slot: t.Slot) -> bool:
-    own = state.changes.get(slot)
-    return own is not None and own.at is not None
 
 
 def _too_many(policy: c.ConflictPolicy) -> Conflict:

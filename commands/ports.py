@@ -223,10 +223,13 @@ class CalendarUsers(Protocol):
 
 
 class Neighbour(NamedTuple):
-    """A schedule that is to go out, as a read model knows it: `due_at` is its next slot's instant (aware UTC)."""
+    """A schedule that is to go out, as a read model knows it: `due_at` is its next slot's instant (aware UTC).
+
+    None: its series has ended, and slots that were moved by themselves are left.
+    """
 
     schedule: UUID
-    due_at: datetime
+    due_at: datetime | None
 
 
 class Neighbours(Protocol):
@@ -245,9 +248,9 @@ class Neighbours(Protocol):
     ) -> list[Neighbour]:
         """At most `limit` active schedules of the recipient, or (with `key`) of anybody that name this key.
 
-        Of one-offs those due between the two instants (excluded), of series those that go on before `until`. By due
-        instant and id, from a read model that has applied everything up to `position`. Raises `Unavailable` when it
-        does not come that far in time.
+        Of one-offs those due between the two instants (excluded), of series those that go on before `until`, or have
+        a slot between the two that was moved by itself. By due instant and id (None last), from a read model that has
+        applied everything up to `position`. Raises `Unavailable` when it does not come that far in time.
         """
         ...
 

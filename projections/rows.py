@@ -7,6 +7,7 @@ row alone.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -82,6 +83,14 @@ class Standing:
         self.plan = at.plan.model_dump_json(exclude_none=True)
         self.zone = at.plan.zone
         self.recipient_zone = at.plan.zone if at.plan.zone_source == "recipient" else None
+
+    @property
+    def moved_to(self) -> datetime | None:
+        """Where the last of the slots that were moved by themselves goes out, or went out; None: none was moved."""
+        if self.varied == "[]":
+            return None
+        moved = [entry[3] for entry in json.loads(self.varied) if entry[0] == "slot" and entry[3] is not None]
+        return max(map(datetime.fromisoformat, moved), default=None)
 
     @property
     def status(self) -> str:

@@ -96,13 +96,18 @@ CREATE TABLE standings (
     executed_at timestamptz,
     failure_reason text,
     position bigint NOT NULL,               -- of the last event that touched it
-    conflict_key text                       -- that it shares with those that it must not meet
+    conflict_key text,                      -- that it shares with those that it must not meet
+    moved_to timestamptz                    -- where the last of the slots that were moved by themselves goes out
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX standings_status_idx ON standings (tenant, status, priority, created_at DESC, id DESC);
 CREATE INDEX standings_due_idx ON standings (tenant, due_at, id) WHERE due_at IS NOT NULL;
 CREATE INDEX standings_upcoming_idx ON standings (tenant, recipient_ref, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX standings_key_idx ON standings (tenant, conflict_key, due_at)
     WHERE due_at IS NOT NULL AND conflict_key IS NOT NULL;
+-- Few have moved slots, and nothing that firing writes stands in these.
+CREATE INDEX standings_moved_idx ON standings (tenant, recipient_ref, moved_to) WHERE moved_to IS NOT NULL;
+CREATE INDEX standings_moved_key_idx ON standings (tenant, conflict_key, moved_to)
+    WHERE moved_to IS NOT NULL AND conflict_key IS NOT NULL;
 
 -- What became of every slot that was touched. Partitioned by the slot's naive local month; an id begins with its slot's
 -- milliseconds, so a look-up by id visits one partition. The projector makes the partitions as slots need them.

@@ -201,6 +201,7 @@ def _standing_values(row: Standing) -> tuple[Any, ...]:
         row.failure_reason,
         row.position,
         row.conflict_key,
+        row.moved_to,
     )
 
 

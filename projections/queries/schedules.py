@@ -204,10 +204,11 @@ async def neighbours(
     since: datetime,
     until: datetime,
     limit: int,
-) -> list[tuple[UUID, datetime]]:
+) -> list[tuple[UUID, datetime | None]]:
     """Ids and next due instants of schedules of the recipient, or of those under the key, by due instant and id.
 
-    One-offs that are due between the two instants (excluded), series that go on before `until`.
+    One-offs that are due between the two instants (excluded), series that go on before `until`, and those with a
+    slot between the two that waits by itself (the instant is None where the series has ended).
     """
     name, whose = ("neighbours_of_recipient", recipient_ref) if key is None else ("neighbours_under_key", key)
     records = await conn.fetch(_SQL[name], tenant, whose, since, until, limit)

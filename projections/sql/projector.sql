@@ -91,7 +91,8 @@ ON CONFLICT (id) DO UPDATE SET
     due_at = excluded.due_at, plan = excluded.plan, zone = excluded.zone, recipient_zone = excluded.recipient_zone,
     skipped = excluded.skipped, varied = excluded.varied, open = excluded.open, one_off = excluded.one_off, one_off_id = excluded.one_off_id,
     fired = excluded.fired, missed = excluded.missed, updated_at = excluded.updated_at, cancelled_at = excluded.cancelled_at, executed_at = excluded.executed_at,
-    failure_reason = excluded.failure_reason, position = excluded.position, conflict_key = excluded.conflict_key;
+    failure_reason = excluded.failure_reason, position = excluded.position, conflict_key = excluded.conflict_key,
+    moved_to = excluded.moved_to;
 
 -- name: write_occurrences
 -- What became of slots. One that was moved by itself may be moved again, or be back in its series: it begins anew.

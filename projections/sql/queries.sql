@@ -128,16 +128,31 @@ WHERE s.tenant = $1 AND s.calendar = ANY ($2::text[]) AND n.phase <> 'cancelled'
 ORDER BY s.id;
 
 -- name: neighbours_of_recipient
--- Schedules of a recipient that go out at about a time: one-offs between two instants, series that go on before the end.
-SELECT n.id, n.due_at FROM standings AS n
-WHERE n.tenant = $1 AND n.recipient_ref = $2 AND n.due_at < $4 AND (n.recurring OR n.due_at > $3)
-ORDER BY n.due_at, n.id LIMIT $5;
+-- Schedules of a recipient that go out at about a time: one-offs between two instants, series that go on before the
+-- end, and whichever has a slot between the two that was moved by itself, wherever its series stands.
+(SELECT n.id, n.due_at FROM standings AS n
+ WHERE n.tenant = $1 AND n.recipient_ref = $2 AND n.due_at < $4 AND (n.recurring OR n.due_at > $3)
+ ORDER BY n.due_at, n.id LIMIT $5)
+UNION
+(SELECT n.id, n.due_at FROM standings AS n
+ WHERE n.tenant = $1 AND n.recipient_ref = $2 AND n.moved_to > $3
+     AND EXISTS (SELECT FROM due AS d
+                 WHERE d.schedule = n.id AND d."row" = 'occurrence' AND d.due_at > $3 AND d.due_at < $4)
+ ORDER BY n.id LIMIT $5)
+ORDER BY due_at, id LIMIT $5;
 
 -- name: neighbours_under_key
 -- The same of those that name one key, whoever gets them.
-SELECT n.id, n.due_at FROM standings AS n
-WHERE n.tenant = $1 AND n.conflict_key = $2 AND n.due_at < $4 AND (n.recurring OR n.due_at > $3)
-ORDER BY n.due_at, n.id LIMIT $5;
+(SELECT n.id, n.due_at FROM standings AS n
+ WHERE n.tenant = $1 AND n.conflict_key = $2 AND n.due_at < $4 AND (n.recurring OR n.due_at > $3)
+ ORDER BY n.due_at, n.id LIMIT $5)
+UNION
+(SELECT n.id, n.due_at FROM standings AS n
+ WHERE n.tenant = $1 AND n.conflict_key = $2 AND n.moved_to > $3
+     AND EXISTS (SELECT FROM due AS d
+                 WHERE d.schedule = n.id AND d."row" = 'occurrence' AND d.due_at > $3 AND d.due_at < $4)
+ ORDER BY n.id LIMIT $5)
+ORDER BY due_at, id LIMIT $5;
 
 -- name: list_keys
 -- A page of a tenant's keys.

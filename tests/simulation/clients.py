@@ -87,6 +87,11 @@ class Standing:
         for _ in range(6):
             async with self._rows.acquire() as connection:
                 if await applied_position(connection) >= position:
+                    waiting = {
+                        row["schedule"]
+                        for row in connection.table("due").values()
+                        if row["row"] == "occurrence" and since < row["due_at"] < until
+                    }
                     found = [
                         Neighbour(row["id"], row["due_at"])
                         for row in connection.table("standings").values()
@@ -96,11 +101,16 @@ class Standing:
                             if key is None
                             else row["conflict_key"] == key
                         )
-                        and row["due_at"] is not None
-                        and row["due_at"] < until
-                        and (row["recurring"] or row["due_at"] > since)
+                        and (
+                            row["id"] in waiting
+                            or (
+                                row["due_at"] is not None
+                                and row["due_at"] < until
+                                and (row["recurring"] or row["due_at"] > since)
+                            )
+                        )
                     ]
-                    return sorted(found, key=lambda each: (each.due_at, each.schedule))[:limit]
+                    return sorted(found, key=lambda each: (each.due_at or until, each.schedule))[:limit]
             await asyncio.sleep(0.5)
         raise Unavailable("the read models lag")
 
