@@ -12,13 +12,14 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import groupby, islice, takewhile
+from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 from horae.commands.calendars import Resolver
 from horae.commands.context import Call, meta_of
+from horae.commands.othersslots import differ, moved_slots, others_slots
 from horae.commands.ports import EventStore, Ids, Neighbour, Neighbours, SeriesPointers, StreamConflict
 from horae.commands.reading import fold_schedule
 from horae.commands.recipients import Recipients, needs_recipient
@@ -35,10 +36,8 @@ from horae.domain.timing.calendared import calendar_id
 #: Of a series so many slots are compared, and none further ahead than this.
 LOOK_AHEAD_SLOTS = 100
 LOOK_AHEAD = timedelta(days=366)
-#: With so many schedules one is compared at most, and with so many of their slots together.
+#: With so many schedules one is compared at most.
 MOST_OTHERS = 200
-MOST_SLOTS = 20_000
-_TICK = timedelta(microseconds=1)
 _FOR_EVER = timedelta(days=36_500)
 #: A slot's instant under another rule, without jitter, is at most so long before its instant under the one before.
 _NEAR = timedelta(days=2)
@@ -62,6 +61,8 @@ class Asking:
     #: Only slots from this one on are settled; they are looked for from `begin` on.
     since: t.Slot | None = None
     begin: datetime | None = None
+    #: Some of its slots are not like the others, so that one content is not all of it.
+    differ: bool = False
     #: Only this one is settled: a slot of a series that is moved by itself, where it would go out.
     only: t.Next | None = None
 
@@ -137,6 +138,7 @@ class Conflicts:
             priority=seen.definition.priority,
             channel=seen.personal.channel,
             content=seen.personal.content,
+            differ=differ(after, context),
             since=since,
             begin=max(context.now, since_at - _NEAR) if since_at is not None else None,
         )
@@ -198,12 +200,13 @@ class Conflicts:
             raise _too_many(policy)
         states = await self._states(tenant, near)
         contexts = await self._contexts(tenant, asking, states)
-        others, others_until = await asyncio.to_thread(_others_slots, near, states, contexts, since, until)
+        others, others_until = await asyncio.to_thread(others_slots, near, states, contexts, since, until)
         look = c.Look(
             slots=_within(ours, others_until - reach),
             priority=asking.priority,
             channel=asking.channel,
             recurring=asking.recurring,
+            differ=asking.differ,
             others=others,
             position=position,
             complete_until=complete_until,
@@ -254,17 +257,18 @@ class Conflicts:
         for id_, slots in yielding:
             state, context = states[id_], contexts[id_]
             current, fence = await stand(self._store.scoped(call.tenant), self._series, call.tenant, state, context)
-            moved = {own.occurrence: 0 for slot in slots if (own := state.changes.get(slot)) and own.at is not None}
-            if current.next is None and len(moved) < max(1, len(slots)):
+            moved = moved_slots(state, context.now)
+            concerned = set(slots or moved)
+            if current.next is None and not (concerned and concerned <= moved.keys()):
                 # It has gone out, or is about to end, since the read model was asked: look again.
                 raise StreamConflict(id_, state.version, state.version)
             if slots:
                 bodies = give_way(asking.schedule, asking.priority, state, context, current, slots)
-                # A slot that was moved waits by itself: the series' own fence does not hold it.
-                fence = {**fence, **moved}
             else:
                 bodies = take_in(asking.schedule, asking.priority, asking.content, state, context, current)
+            # A slot that was moved waits by itself: the series' own fence does not hold it.
             expects |= fence
+            expects |= {moved[slot]: 0 for slot in concerned & moved.keys()}
             shard = shard_of(call.tenant, state.personal.recipient)
             events += [
                 self._event(call, asking, id_, state.version + 1 + index, shard, body)
@@ -309,41 +313,6 @@ def _slots(asking: Asking) -> Iterator[t.Next]:
 
 def _within(slots: list[t.Next], until: datetime) -> list[t.Next]:
     return [at for at in slots if at.due_at <= until] or slots[:1]
-
-
-def _others_slots(
-    near: Sequence[Neighbour],
-    states: Mapping[UUID, s.Schedule],
-    contexts: Mapping[UUID, t.Context],
-    since: datetime,
-    until: datetime,
-) -> tuple[list[c.Other], datetime]:
-    """The others' slots between the two instants, and up to when these are all: of dense ones only the first."""
-    share = max(1, MOST_SLOTS // max(1, len(states)))
-    others: list[c.Other] = []
-    complete = until
-    for each in near:
-        state = states.get(each.schedule)
-        if state is None:
-            continue
-        recurring = state.recurring
-        slots = [state.next] if state.next is not None else []
-        if recurring:
-            context, slots = contexts[each.schedule], []
-            if each.due_at is not None:
-                # What is due and not yet claimed counts, what was claimed does not.
-                begin = max(since, min(context.now, each.due_at) - _TICK)
-                found = t.coming(state.timing, begin, context)
-                slots = list(islice(takewhile(lambda at: at.due_at < until, found), share + 1))
-            if len(slots) > share:
-                complete = min(complete, slots[-1].due_at)
-            # Where slots were moved to they wait by themselves; what was due before has gone, or is about to.
-            slots += [at for at in state.moved.values() if max(since, context.now) < at.due_at < until]
-            slots.sort(key=attrgetter("due_at"))
-        others.append(
-            c.Other(each.schedule, state.definition.priority, state.personal.channel, recurring, tuple(slots))
-        )
-    return others, complete
 
 
 def _all_of_it(settlement: c.Settlement, since: t.Slot) -> Conflict:

@@ -48,13 +48,13 @@ def take_in(
     context: t.Context,
     current: s.Current,
 ) -> list[s.ScheduleEvent]:
-    """It takes the content in, beside its own, and is at least as pressing as the other would have been."""
-    own = state.personal.content
-    merged = own.get("merged", [])
-    joined = [*(merged if isinstance(merged, list) else [merged])]
-    joined.append({"schedule": str(taken), "content": dict(content)})
-    changes: dict[str, Any] = {"content": {**own, "merged": joined}}
-    if priority > state.definition.priority:
-        changes["priority"] = priority
-    check_fields(changes)
-    return s.decide(s.Change(changes=changes, context=context, current=current, for_schedule=taken), state)
+    """It takes the content in, wherever it has its own, and is at least as pressing as the other would have been.
+
+    Raises `Invalid` where that is too much for one message.
+    """
+    command = s.TakeIn(taken=taken, content=content, priority=priority, context=context, current=current)
+    events = s.decide(command, state)
+    for event in events:
+        assert isinstance(event, s.ScheduleChanged | s.SlotChanged)
+        check_fields({"content": event.personal.content})
+    return events

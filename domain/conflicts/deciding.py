@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import assert_never
 from uuid import UUID
@@ -23,9 +23,12 @@ class Other:
 
     schedule: UUID
     priority: int
-    channel: str
+    #: None: not all of the slots go over the same.
+    channel: str | None
     recurring: bool
     slots: Sequence[Next]
+    #: Priorities of slots that have one of their own.
+    own: Mapping[Slot, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,8 @@ class Look:
     recurring: bool
     others: Sequence[Other]
     position: int
+    #: Ours are not all of one content, channel and time.
+    differ: bool = False
     #: There are no more of our slots up to here; None: there are none at all.
     complete_until: datetime | None
     #: Nor of the others'.
@@ -54,12 +59,17 @@ class _Taken:
     due_at: datetime
     other: Other
     slot: Slot
+    priority: int
 
 
 def decide(policy: ConflictPolicy, look: Look) -> Settlement:
     """What becomes of the schedule; `rejected` says that it is not to be, and why in `why`."""
     taken = sorted(
-        (_Taken(at.due_at, other, at.slot) for other in look.others for at in other.slots),
+        (
+            _Taken(at.due_at, other, at.slot, other.own.get(at.slot, other.priority))
+            for other in look.others
+            for at in other.slots
+        ),
         key=lambda each: (each.due_at, each.other.schedule),
     )
     met = _Lane(policy, look, taken)
@@ -107,7 +117,7 @@ class _Lane:
                         due_at=at.due_at,
                         other_slot=each.slot,
                         other_due_at=each.due_at,
-                        priority=each.other.priority,
+                        priority=each.priority,
                     )
         return list(found.values())
 
@@ -146,9 +156,11 @@ class _Lane:
 
     def merged(self) -> Settlement:
         """Into the first that goes out over the same channel, slot by slot with it, and no more often."""
+        if self._look.differ:
+            return self.settled("rejected", why="slots of its own content, channel or time would be lost in another")
         for each in self.against:
             other = next(other for other in self._look.others if other.schedule == each.schedule)
-            if self._look.channel in (None, other.channel) and self._goes_with(other):
+            if other.channel is not None and self._look.channel in (None, other.channel) and self._goes_with(other):
                 return self.settled("merged", into=other.schedule)
         why = "it can be merged only with one of the same channel whose slots go with its own one by one"
         return self.settled("rejected", why=why)
@@ -173,7 +185,7 @@ class _Lane:
         given_up: dict[tuple[UUID, Slot], GivenUp] = {}
         for at in self._look.slots:
             meeting = self.meeting(at.due_at)
-            if any(each.other.priority >= self._look.priority for each in meeting):
+            if any(each.priority >= self._look.priority for each in meeting):
                 skipped.append(at.slot)
                 continue
             for each in meeting:

@@ -1,8 +1,9 @@
 """A schedule: what a client asked for. Its stream is the whole history of asking; firing never touches it.
 
-Reading order: `events`, `state`, `commands`, `judging`, `changing`, `single` (one slot by itself), `deciding`,
-`backfilling` (slots of the past), `settling` (among other schedules), `comparing`. Pure: `now` and new ids travel in
-the command. The chain of slots runs on through the occurrences' events (`occurrence`); here it starts, jumps and ends.
+Reading order: `events`, `state`, `commands`, `judging`, `changing`, `single` (one slot by itself), `joining`,
+`deciding`, `backfilling` (slots of the past), `settling` (among other schedules), `comparing`. Pure: `now` and new ids
+travel in the command. The chain of slots runs on through the occurrences' events (`occurrence`); here it starts, jumps
+and ends.
 """
 
 from horae.domain.schedule.backfilling import MAX_SLOTS, InForce, PastSlot, past_slots
@@ -20,6 +21,7 @@ from horae.domain.schedule.commands import (
     Replan,
     Resume,
     Skip,
+    TakeIn,
     Trigger,
     Unskip,
 )
@@ -96,6 +98,7 @@ __all__ = [
     "SlotSkipped",
     "SlotUnskipped",
     "Status",
+    "TakeIn",
     "Trigger",
     "Unskip",
     "coming_again",

@@ -253,7 +253,7 @@ def _contents(timing: t.Timing, start: t.Next | None, command: Change, state: Sc
     told = events if names - {"timing"} else events[:1]
     # What was decided among others holds as long as the slots do.
     settled = command.settled or (state.settled if timing == state.timing else None)
-    same = {"changed": tuple(sorted(names)), "settled": settled, "for_schedule": command.for_schedule}
+    same = {"changed": tuple(sorted(names)), "settled": settled}
     return [event.model_copy(update=same) for event in told]
 
 

@@ -72,9 +72,21 @@ class Change:
     if_match: int | None = None
     #: What was decided anew by its policy on conflicts; then `current` is read.
     settled: Settlement | None = None
-    #: The schedule that is merged into this one.
-    for_schedule: UUID | None = None
     request_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeIn:
+    """Take in the content of the schedule `taken`, which is merged into this one, and be as pressing as it was.
+
+    `current` is fenced by the handler, and so are the slots that were moved by themselves.
+    """
+
+    taken: UUID
+    content: Mapping[str, Any]
+    priority: int
+    context: t.Context
+    current: Current
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,4 +190,4 @@ class Replan:
     current: Current
 
 
-Command = Change | ChangeSlot | Pause | Resume | Cancel | Trigger | Backfill | Skip | Unskip | Replan
+Command = Change | TakeIn | ChangeSlot | Pause | Resume | Cancel | Trigger | Backfill | Skip | Unskip | Replan

@@ -20,6 +20,7 @@ from horae.domain.schedule.commands import (
     Replan,
     Resume,
     Skip,
+    TakeIn,
     Trigger,
     Unskip,
 )
@@ -35,6 +36,7 @@ from horae.domain.schedule.events import (
     ScheduleTriggered,
     Status,
 )
+from horae.domain.schedule.joining import take_in
 from horae.domain.schedule.judging import check_open, check_version, one_off_slot
 from horae.domain.schedule.single import change_slot, skip, unskip
 from horae.domain.schedule.state import Schedule, shifted
@@ -79,6 +81,8 @@ def decide(command: Command, state: Schedule) -> list[ScheduleEvent]:
     match command:
         case Change():
             return change(command, state)
+        case TakeIn():
+            return take_in(command, state)
         case ChangeSlot():
             return change_slot(command, state)
         case Pause():
