@@ -1,8 +1,9 @@
 """Schedules as an iCalendar file (RFC 5545, with RFC 7986's names) that calendar programs subscribe to.
 
-Place in the flow: read models -> *here* -> bytes. A series is one recurring event where iCalendar can hold it, else an
-event for each slot of the window, at its instant. The same schedules on the same day give the same bytes: nothing in
-here looks at a clock. Escaping and folding are the `icalendar` library's.
+Place in the flow: read models, log -> *here* -> bytes. A series is one recurring event where iCalendar can hold it,
+with one more in place of each slot that was changed by itself; else an event for each slot of the window, at its
+instant. The same schedules on the same day give the same bytes: nothing in here looks at a clock. Escaping and folding
+are the `icalendar` library's.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+from uuid import UUID
 
 from pydantic import TypeAdapter
 
 from horae import __version__
+from horae.domain import schedule as s
 from horae.domain import timing as t
 from horae.domain.ids import occurrence_id
 from horae.domain.timing.calendared import calendar_id
@@ -61,6 +64,8 @@ class Shown:
     schedules: Sequence[ScheduleRow]
     #: Those that the schedules' timings keep to, by id.
     calendars: Mapping[str, OpenDays]
+    #: From the log, those that carry something else at some of their slots, by id.
+    states: Mapping[UUID, s.Schedule] = field(default_factory=dict)
     #: There are more schedules than these.
     truncated: bool = False
     #: Slots of a series that is told slot by slot.
@@ -74,7 +79,9 @@ class Shown:
             digest.update(f"{part}\n".encode())
         for row in self.schedules:
             zone = row.next.plan.zone if row.next else None
-            digest.update(f"{row.id} {row.version} {zone} {row.skipped}\n".encode())
+            state = self.states.get(row.id)
+            version = row.version if state is None else state.version
+            digest.update(f"{row.id} {version} {zone} {row.skipped}\n".encode())
         for name, calendar in sorted(self.calendars.items()):
             digest.update(f"{name} {calendar.label}\n".encode())
         return f'"{digest.hexdigest()[:32]}"'
@@ -102,9 +109,9 @@ def render(shown: Shown) -> bytes:
     events: list[bytes] = []
     cut = shown.truncated
     for row in shown.schedules:
-        for event in _events(row, shown, zones):
-            if len(events) < MAX_EVENTS:
-                events.append(event)
+        for group in _groups(row, shown, zones):
+            if len(events) + len(group) <= MAX_EVENTS:
+                events += group
             else:
                 cut = True
     if cut:
@@ -114,37 +121,113 @@ def render(shown: Shown) -> bytes:
     return b"".join((file.to_ical().removesuffix(_END), *events, _END))
 
 
-def _events(row: ScheduleRow, shown: Shown, zones: dict[str, int]) -> Iterator[bytes]:
-    """Each as its lines."""
+def _groups(row: ScheduleRow, shown: Shown, zones: dict[str, int]) -> Iterator[tuple[bytes, ...]]:
+    """Its events, each as its lines; those of a group stand or fall together."""
+    state = shown.states.get(row.id)
     if row.next is None:
+        # What is left of a series that has ended: slots that were moved by themselves.
+        yield from ((each,) for each in _apart(row, state, _moved(row), shown))
         return
     timing, zone = timing_of(row), row.next.plan.zone
-    event = _event(row)
     if isinstance(timing, t.Every):
-        series = held(timing, zone, row.skipped) if not _moved(row) else None
-        if series is None:
-            yield from _one_by_one(event, row, timing, zone, shown)
-            return
-        _recur(event, series, zones)
-    elif zone == "UTC" or row.next.slot.fold or (isinstance(timing, t.At) and timing.at is not None):
+        yield from _series(row, state, timing, zone, shown, zones)
+        return
+    event = _event(row)
+    if zone == "UTC" or row.next.slot.fold or (isinstance(timing, t.At) and timing.at is not None):
         event.add("dtstart", _whole(row.next.due_at))
     else:
         _at_local(event, row.next.slot.local, zone, zones)
-    yield event.to_ical()
+    yield (event.to_ical(),)
 
 
-def _one_by_one(event: Component, row: ScheduleRow, timing: t.Every, zone: str, shown: Shown) -> Iterator[bytes]:
-    """They differ in start and UID only: the lines of one serve for all, which is far faster than writing each."""
+def _series(
+    row: ScheduleRow, state: s.Schedule | None, timing: t.Every, zone: str, shown: Shown, zones: dict[str, int]
+) -> Iterator[tuple[bytes, ...]]:
+    """One recurring event with those that stand in place of its changed slots; or an event for each slot."""
+    ctx = _context(row, timing, zone, shown)
+    moved = _moved(row)
+    of_rule = [slot for slot, *_ in row.changes if t.find(timing, slot, ctx) is not None]
+    usual = _told(row, state, None)
+    changed = [slot for slot in of_rule if slot in moved or _told(row, state, slot) != usual]
+    alike = state is None or all(_told(row, state, later.since, series=True) == usual for later in state.later)
+    series = held(timing, zone, row.skipped, changed) if alike else None
+    if series is None:
+        yield from ((each,) for each in _one_by_one(row, state, timing, ctx, shown))
+    else:
+        event = _event(usual)
+        _recur(event, series, zones)
+        instead = (
+            _in_place(_told(row, state, slot), series, local, moved.get(slot))
+            for slot, local in zip(changed, series.changed, strict=True)
+        )
+        yield (event.to_ical(), *instead)
+    # Moved, and then the rule was changed into one that does not have them: they go out all the same.
+    yield from ((each,) for each in _apart(row, state, {k: v for k, v in moved.items() if k not in of_rule}, shown))
+
+
+def _told(row: ScheduleRow, state: s.Schedule | None, slot: t.Slot | None, *, series: bool = False) -> ScheduleRow:
+    """The row with what a slot carries, or (with `series`) what its series does; None: what the series does now."""
+    if state is None:
+        return row
+    if slot is None or series:
+        at = slot or (row.next.slot if row.next is not None else None)
+        seen = state.as_series(at) if at is not None else state
+    else:
+        seen = state.seen_from(slot)
+    content, tags = json.dumps(seen.personal.content), seen.personal.tags
+    return replace(row, content=content, tags=tags, priority=seen.definition.priority)
+
+
+def _in_place(row: ScheduleRow, series: Held, local: datetime, moved_to: datetime | None) -> bytes:
+    """The event that stands in place of the series' own at `local`: at another instant, or with other content."""
+    event = _event(row)
+    for name, at in (("recurrence-id", local), ("dtstart", local if moved_to is None else None)):
+        if at is not None:
+            event.add(name, _local_value(at, series.zone))
+    if moved_to is not None:
+        event.add("dtstart", _whole(moved_to))
+    lines: bytes = event.to_ical()
+    return lines
+
+
+def _apart(
+    row: ScheduleRow, state: s.Schedule | None, moved: Mapping[t.Slot, datetime], shown: Shown
+) -> Iterator[bytes]:
+    """Moved slots to come as events of their own."""
+    for slot, due_at in moved.items():
+        if shown.today <= due_at <= shown.today + AHEAD:
+            yield _alone(_lines(_told(row, state, slot)), row, slot, due_at)
+
+
+def _one_by_one(
+    row: ScheduleRow, state: s.Schedule | None, timing: t.Every, ctx: t.Context, shown: Shown
+) -> Iterator[bytes]:
+    """Most differ in start and UID only: the lines of one serve for all of these, far faster than writing each."""
+    written: dict[tuple[str, tuple[str, ...], int], bytes] = {}
+    for at in _slots(row, timing, ctx, shown):
+        told = _told(row, state, at.slot)
+        key = (told.content, told.tags, told.priority)
+        if key not in written:
+            written[key] = _lines(told)
+        yield _alone(written[key], row, at.slot, at.due_at)
+
+
+def _lines(row: ScheduleRow) -> bytes:
+    event = _event(row)
     event.add("dtstart", _whole(row.created_at))
-    lines = event.to_ical()
+    lines: bytes = event.to_ical()
+    return lines
+
+
+def _alone(lines: bytes, row: ScheduleRow, slot: t.Slot, due_at: datetime) -> bytes:
+    """An event by its lines, with the UID and the start of a slot."""
     # A line break in a text is written as two characters, so that these are the event's own lines.
     uid, start = (re.search(rb"\r\n%s:[^\r]*" % name, lines) for name in (b"UID", b"DTSTART"))
     assert uid is not None
     assert start is not None
-    for at in _slots(row, timing, zone, shown):
-        name = f"\r\nUID:{occurrence_id(row.id, at.slot.local, at.slot.fold)}@horae"
-        instant = f"\r\nDTSTART:{_whole(at.due_at):%Y%m%dT%H%M%SZ}"
-        yield lines.replace(uid[0], name.encode()).replace(start[0], instant.encode())
+    name = f"\r\nUID:{occurrence_id(row.id, slot.local, slot.fold)}@horae"
+    instant = f"\r\nDTSTART:{_whole(due_at):%Y%m%dT%H%M%SZ}"
+    return lines.replace(uid[0], name.encode()).replace(start[0], instant.encode())
 
 
 def _moved(row: ScheduleRow) -> dict[t.Slot, datetime]:
@@ -152,17 +235,19 @@ def _moved(row: ScheduleRow) -> dict[t.Slot, datetime]:
     return {slot: at for slot, at, _, _ in row.changes if at is not None}
 
 
-def _slots(row: ScheduleRow, timing: t.Every, zone: str, shown: Shown) -> Iterator[t.Next]:
-    named, moved = calendar_id(timing) or "default", _moved(row)
-    ctx = t.Context(
+def _context(row: ScheduleRow, timing: t.Every, zone: str, shown: Shown) -> t.Context:
+    return t.Context(
         now=shown.today,
         schedule_id=row.id,
         default_zone=zone,
         recipient_zone=zone,
-        exceptions=frozenset((*row.skipped, *moved)),
-        calendar=shown.calendars.get(named),
+        exceptions=frozenset((*row.skipped, *_moved(row))),
+        calendar=shown.calendars.get(calendar_id(timing) or "default"),
     )
-    for slot, due_at in moved.items():
+
+
+def _slots(row: ScheduleRow, timing: t.Every, ctx: t.Context, shown: Shown) -> Iterator[t.Next]:
+    for slot, due_at in _moved(row).items():
         if shown.today - BACK < due_at <= shown.today + AHEAD and (own := t.find(timing, slot, ctx)) is not None:
             yield own.model_copy(update={"due_at": due_at})
     at = t.after(timing, shown.today - BACK, ctx)
@@ -235,17 +320,21 @@ def _whole(instant: datetime) -> datetime:
 
 
 def _at_local(event: Component, local: datetime, zone: str, zones: dict[str, int]) -> None:
+    local = local.replace(microsecond=0)
+    if zone != "UTC":
+        # A year ahead: whatever the offset, the zone's first observance begins before.
+        zones[zone] = min(zones.get(zone, local.year - 1), local.year - 1)
+    event.add("dtstart", _local_value(local, zone))
+
+
+def _local_value(local: datetime, zone: str) -> Any:
     from icalendar import vDatetime
 
-    local = local.replace(microsecond=0)
     if zone == "UTC":
-        event.add("dtstart", local.replace(tzinfo=UTC))
-        return
-    # A year ahead: whatever the offset, the zone's first observance begins before.
-    zones[zone] = min(zones.get(zone, local.year - 1), local.year - 1)
+        return vDatetime(local.replace(tzinfo=UTC))
     value = vDatetime(local)
     value.params["TZID"] = zone
-    event.add("dtstart", value)
+    return value
 
 
 def _dates(event: Component, name: str, times: Sequence[datetime], zone: str) -> None:

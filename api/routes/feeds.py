@@ -145,7 +145,7 @@ async def read_feed(request: Request, token: str) -> Response:
 
 async def _gathered(services: Services, feed: FeedRow) -> icalendar.Shown:
     """What the feed shows today. Read as its tenant, whom the token has named."""
-    filters = ScheduleFilters(recipient_ref=feed.recipient_ref)
+    filters, today = ScheduleFilters(recipient_ref=feed.recipient_ref), _today(services.clock.now())
     rows: list[ScheduleRow] = []
     cursor: str | None = None
     async with tenant_connection(services.pool, feed.tenant) as conn:
@@ -155,13 +155,17 @@ async def _gathered(services: Services, feed: FeedRow) -> icalendar.Shown:
             cursor = page.next
             if cursor is None:
                 break
+        left = await queries.left_of_series(conn, feed.tenant, feed.recipient_ref, today, icalendar.MAX_SCHEDULES)
     timings = [icalendar.timing_of(row) for row in rows]
     calendars = await services.calendars.resolver.for_timings(feed.tenant, timings)
+    rows += left[: icalendar.MAX_SCHEDULES - len(rows)]
+    varied = [row.id for row in rows if row.later or any(names for _, _, names, _ in row.changes)]
     return icalendar.Shown(
         title=feed.label,
-        today=_today(services.clock.now()),
+        today=today,
         schedules=rows,
         calendars=calendars,
+        states=await services.schedules.get_many(feed.tenant, varied) if varied else {},
         truncated=cursor is not None,
     )
 

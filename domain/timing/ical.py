@@ -7,7 +7,7 @@ overlaps fire once, first; or anything at all in UTC. The rest (see `docs/time.m
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from horae.domain.timing import cron, rrule, ruleset
@@ -36,16 +36,21 @@ class Held:
     rule: dict[str, str]
     dates: tuple[datetime, ...] = ()
     excluded: tuple[datetime, ...] = ()
+    #: By what RECURRENCE-ID names the slots that were changed by themselves, in their order.
+    changed: tuple[datetime, ...] = ()
 
 
-def held(every: Every, zone: str, skipped: Iterable[Slot] = ()) -> Held | None:
-    """The series of a normalised timing in `zone`, without the slots that were taken out; None: it cannot be held."""
+def held(every: Every, zone: str, skipped: Iterable[Slot] = (), changed: Iterable[Slot] = ()) -> Held | None:
+    """The series of a normalised timing in `zone`, without the slots that were taken out, and with those of its slots
+    that were changed by themselves; None: it cannot be held.
+    """
+    skipped, changed = tuple(skipped), tuple(changed)
     lifted = every.jitter is not None or every.shifted_by is not None
     if every.then is not None or lifted or every.business_day is not None or _kept_by_calendar(every):
         return None
     series = series_of(every, zone)
     if every.interval is not None and every.interval.unit in ELAPSED_UNITS:
-        return _elapsed(every, series, skipped)
+        return _elapsed(every, series, skipped, changed)
     if zone != "UTC" and (follows_clock(every) or every.gap == "skip" or every.overlap not in (None, "first")):
         return None
     lines = ruleset.parse(every.rrule) if every.rrule is not None else None
@@ -53,10 +58,10 @@ def held(every: Every, zone: str, skipped: Iterable[Slot] = ()) -> Held | None:
         found = _of_set(every, lines, series, zone)
     else:
         found = _of_rule(every, series, zone)
-    if found is None or any(slot.fold or _after_gap(slot.local, zone) for slot in skipped):
+    if found is None or any(slot.fold or _after_gap(slot.local, zone) for slot in (*skipped, *changed)):
         return None
     excluded = tuple(sorted({*found.excluded, *(slot.local for slot in skipped)}))
-    return Held(found.zone, found.start, found.rule, found.dates, excluded)
+    return replace(found, excluded=excluded, changed=tuple(slot.local for slot in changed))
 
 
 def _after_gap(local: datetime, zone: str) -> bool:
@@ -70,15 +75,15 @@ def _kept_by_calendar(every: Every) -> bool:
     return every.calendar is not None and every.calendar.restricts
 
 
-def _elapsed(every: Every, series: Series, skipped: Iterable[Slot]) -> Held | None:
+def _elapsed(every: Every, series: Series, skipped: Iterable[Slot], changed: Iterable[Slot]) -> Held | None:
     """Elapsed time is the same everywhere: it is told in UTC."""
     assert every.interval is not None
     first = series.later(series.begin)
     if first is None or first.due.microsecond:
         return None
     rule = {"FREQ": _FREQUENCIES[every.interval.unit], "INTERVAL": str(every.interval.count)} | _bounds(series)
-    excluded = tuple(sorted(series.source.nominal(slot.local, slot.fold) for slot in skipped))
-    return Held("UTC", first.due, rule, (), excluded)
+    out, own = ([series.source.nominal(at.local, at.fold) for at in slots] for slots in (skipped, changed))
+    return Held("UTC", first.due, rule, (), tuple(sorted(out)), tuple(own))
 
 
 def _of_rule(every: Every, series: Series, zone: str) -> Held | None:

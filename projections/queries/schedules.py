@@ -195,6 +195,17 @@ async def tenants(conn: Connection) -> list[str]:
     return [record["tenant"] for record in await conn.fetch(_SQL["tenants"])]
 
 
+async def left_of_series(
+    conn: Connection, tenant: str, recipient_ref: str | None, after: datetime, limit: int
+) -> list[ScheduleRow]:
+    """Active series that have ended, with slots moved by themselves behind `after`: at most `limit`, soonest first.
+
+    Of one recipient, or (None) of everybody.
+    """
+    records = await conn.fetch(_SQL["left_of_series"], tenant, recipient_ref, after, limit)
+    return [_schedule(record) for record in records]
+
+
 async def neighbours(
     conn: Connection,
     tenant: str,

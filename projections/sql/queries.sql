@@ -154,6 +154,16 @@ UNION
  ORDER BY n.id LIMIT $5)
 ORDER BY due_at, id LIMIT $5;
 
+-- name: left_of_series
+-- Series that have ended but for slots that were moved by themselves and go out after an instant.
+SELECT s.*, x.version, x.position, x.status, x.updated_at, x.slot, x.fold, x.number, x.due_at, x.plan, x.zone,
+       x.skipped, x.varied, x.open, x.fired, x.missed, x.executed_at, x.failure_reason
+FROM schedules AS s JOIN standings AS x ON x.id = s.id
+WHERE x.tenant = $1 AND ($2::text IS NULL OR x.recipient_ref = $2) AND x.moved_to > $3 AND x.due_at IS NULL
+    AND x.phase = 'active'
+ORDER BY x.moved_to, x.id
+LIMIT $4;
+
 -- name: list_keys
 -- A page of a tenant's keys.
 SELECT id, tenant, sha256, prefix, label, scope, created_at, expires_at, revoked_at, rotated_from, successor, version,

@@ -120,6 +120,44 @@ async def test_a_timing_that_icalendar_cannot_hold_is_told_slot_by_slot(world: W
     assert {str(e["UID"]) for e in parsed(changed.text).walk("VEVENT")} < {str(e["UID"]) for e in events}
 
 
+@pytest.mark.covers("LIF-18")
+async def test_slots_that_were_changed_by_themselves_stand_beside_their_series(world: World) -> None:
+    """Moved, and with words of their own; laid out by others they are the instants of the timeline."""
+    daily = await world.create(content={"subject": "Stand-up"})
+    path = f"/v1/schedules/{daily['id']}?scope=this"
+    feed = await opened(world)
+    before = await read(world, feed)
+    for slot, change in (
+        ("2026-12-03T09:00", {"timing": {"kind": "at", "local": "2026-12-03T15:00"}}),
+        ("2026-12-04T09:00", {"content": {"subject": "Retro"}, "priority": 5}),
+        ("2026-12-05T09:00", {"channel": "webhook:https://example.com/x"}),
+    ):
+        assert (await world.client.patch(f"{path}&slot={slot}", json=change)).status_code == 200
+    answer = await read(world, feed, **{"If-None-Match": before.headers["etag"]})
+    series, *own = parsed(answer.text).walk("VEVENT")
+    assert "RRULE" in series
+    assert [(str(each["UID"]) == str(series["UID"]), str(each["SUMMARY"]), each["PRIORITY"]) for each in own] == [
+        (True, "Stand-up", 7),
+        (True, "Retro", 1),
+    ]
+    begun = laid_out(answer.text, datetime(2026, 12, 2, tzinfo=UTC), datetime(2026, 12, 6, tzinfo=UTC))
+    assert [f"{at:%dT%H}" for at in begun] == ["02T08", "03T14", "04T08", "05T08"]
+
+
+async def test_a_moved_slot_is_told_though_its_series_has_ended(world: World) -> None:
+    """Until it has gone out, in its recipient's feed and in everybody's."""
+    once = {**DAILY["timing"], "starts_at": "2026-12-02", "count": 1}  # type: ignore[dict-item]
+    series = await world.create(timing=once)
+    later = {"timing": {"kind": "at", "local": "2026-12-09T15:00"}}
+    path = f"/v1/schedules/{series['id']}?scope=this&slot=2026-12-02T09:00"
+    assert (await world.client.patch(path, json=later)).status_code == 200
+    for body, told in (({}, 1), ({"recipient": "user-17"}, 1), ({"recipient": "anna"}, 0)):
+        events = parsed((await read(world, await opened(world, **body))).text).walk("VEVENT")
+        assert [event["DTSTART"].dt for event in events] == [datetime(2026, 12, 9, 14, tzinfo=UTC)] * told
+    world.pass_time(days=9)
+    assert "VEVENT" not in (await read(world, await opened(world))).text
+
+
 @pytest.mark.covers("SEC-14")
 async def test_an_address_is_rotated_and_revoked(world: World) -> None:
     """The old one works for the overlap; a revoked feed has no address; nothing but hashes is stored."""

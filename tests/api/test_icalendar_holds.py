@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,9 +12,13 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from icalendar import Calendar
 
-from horae.api.icalendar import AHEAD, Shown, render
+from horae.api.icalendar import AHEAD, Shown, render, timing_of
+from horae.domain import schedule as s
 from horae.domain import timing as t
+from horae.domain.delivery import Delivery
+from horae.domain.personal import Personal
 from horae.domain.timing.zonefacts import transitions
 from horae.domain.timing.zones import to_local, zone_names
 from horae.projections.queries import ScheduleRow
@@ -69,10 +74,50 @@ def row(timing: t.Timing, ctx: t.Context, **more: Any) -> ScheduleRow:
     return ScheduleRow(**facts | more)
 
 
-def file_of(*rows: ScheduleRow, now: datetime) -> str:
+def file_of(*rows: ScheduleRow, now: datetime, states: Sequence[s.Schedule] = ()) -> str:
     """The feed of these schedules."""
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    return render(Shown(title="x", today=today, schedules=rows, calendars={}, slots=N + PASSED)).decode()
+    varied = {state.id: state for state in states}
+    shown = Shown(title="x", today=today, schedules=rows, calendars={}, states=varied, slots=N + PASSED)
+    return render(shown).decode()
+
+
+Moves = Mapping[int, int | None]
+#: Which slots are changed by themselves: moved by so many minutes, or only in what they carry.
+MOVES = st.dictionaries(st.integers(0, 9), st.none() | st.integers(-300, 300), max_size=3)
+
+
+def varied(shown: ScheduleRow, found: Sequence[t.Next], moves: Moves) -> tuple[ScheduleRow, s.Schedule]:
+    """The schedule with some of these slots changed by themselves, each with a subject of its own."""
+    personal = Personal(recipient=shown.recipient, channel=shown.channel, content={"subject": "Hi"})
+    definition = s.Definition(timing=timing_of(shown), priority=shown.priority, delivery=Delivery())
+    changes = {
+        (at := found[index]).slot: s.OwnChange(
+            occurrence=UUID(int=index),
+            changed=("content",),
+            personal=personal.model_copy(update={"content": {"subject": f"slot {index}"}}),
+            priority=shown.priority,
+            delivery=Delivery(),
+            expires_after=None,
+            at=None if by is None else at.model_copy(update={"due_at": at.due_at + timedelta(minutes=by)}),
+        )
+        for index, by in moves.items()
+    }
+    state = s.Schedule(
+        id=shown.id,
+        version=1 + len(changes),
+        status=s.Status.ACTIVE,
+        recipient_ref=shown.recipient_ref,
+        personal=personal,
+        definition=definition,
+        next=shown.next,
+        exceptions=frozenset(shown.skipped),
+        changes=changes,
+    )
+    told = tuple(
+        (slot, own.at.due_at if own.at is not None else None, own.changed, None) for slot, own in changes.items()
+    )
+    return replace(shown, changes=told), state
 
 
 def slots(every: t.Every, ctx: t.Context, count: int = N) -> list[t.Next]:
@@ -85,29 +130,38 @@ def slots(every: t.Every, ctx: t.Context, count: int = N) -> list[t.Next]:
     return found
 
 
-def compared(case: Case, skip: set[int]) -> tuple[str, list[datetime], t.Context]:
-    """A feed of the case, with some of its slots taken out; the instants that it must name; its context."""
+def compared(case: Case, skip: set[int], moves: Moves | None = None) -> tuple[str, list[datetime], t.Context]:
+    """A feed of the case, with some of its slots taken out or changed; the instants that it must name; its context."""
     timing, ctx = case
     every = t.normalise(timing, ctx)
     assert isinstance(every, t.Every)
     all_slots = slots(every, ctx)
+    moves = {i: by for i, by in (moves or {}).items() if i < len(all_slots) and i not in skip}
     gone = frozenset(at.slot for i, at in enumerate(all_slots) if i in skip)
     ctx = replace(ctx, exceptions=gone)
     shown = row(every, ctx)
     if shown.next is None:
         return "", [], ctx
-    due = sorted(at.due_at.replace(microsecond=0) for at in slots(every, ctx))
+    shown, state = varied(shown, all_slots, moves)
+    moved = {slot: own.at.due_at for slot, own in state.changes.items() if own.at is not None}
+    due = sorted(at.due_at.replace(microsecond=0) for at in slots(every, ctx) if at.slot not in moved)
+    if not due:
+        return "", [], ctx
     # Jitter carries slots in front of, and behind, the last of those that were counted.
     last = min(due[-1] - (every.jitter or timedelta(0)), ctx.now + AHEAD - timedelta(days=1))
-    return file_of(shown, now=ctx.now), [at for at in due if ctx.now < at <= last], ctx
+    due = sorted({*due, *(at.replace(microsecond=0) for at in moved.values())})
+    states = [state] if moves else []
+    return file_of(shown, now=ctx.now, states=states), [at for at in due if ctx.now < at <= last], ctx
 
 
 @pytest.mark.covers("CMP-11")
 @settings(max_examples=100)
-@given(CASES.filter(lambda case: case[0].zone not in BEYOND_OTHERS), st.sets(st.integers(0, 9), max_size=3))
-def test_other_programs_lay_a_feed_out_to_our_instants(case: Case, skip: set[int]) -> None:
-    """Any rule, zone, policy, jitter and count, across clock changes: by the file's own zones, in others' code."""
-    file, expected, ctx = compared(case, skip)
+@given(CASES.filter(lambda case: case[0].zone not in BEYOND_OTHERS), st.sets(st.integers(0, 9), max_size=3), MOVES)
+def test_other_programs_lay_a_feed_out_to_our_instants(case: Case, skip: set[int], moves: Moves) -> None:
+    """Any rule, zone, policy, jitter and count, slots taken out, moved and changed, across clock changes: by the
+    file's own zones, in others' code.
+    """
+    file, expected, ctx = compared(case, skip, moves)
     if expected:
         assert laid_out(file, ctx.now + timedelta(seconds=1), expected[-1]) == expected
 
@@ -119,6 +173,54 @@ def test_a_slot_that_is_left_out_takes_along_what_a_gap_shifts_onto_it() -> None
     file, expected, ctx = compared((every, ctx), {0})
     assert expected[0] == datetime(2026, 3, 28, 22, 15, tzinfo=UTC)
     assert laid_out(file, ctx.now + timedelta(seconds=1), expected[-1]) == expected
+
+
+@pytest.mark.covers("LIF-18")
+@pytest.mark.parametrize("by", [None, 90])
+def test_a_slot_changed_by_itself_stands_in_place_of_the_series_own(by: int | None) -> None:
+    """The series stays one event; another of its UID names the slot, and has its time and its words."""
+    ctx = t.Context(NOW, UUID(int=1))
+    every = t.normalise(t.Every(cron="0 9 * * *", zone="Europe/Berlin"), ctx)
+    assert isinstance(every, t.Every)
+    shown, state = varied(row(every, ctx), slots(every, ctx), {1: by})
+    file: Any = Calendar.from_ical(file_of(shown, now=NOW, states=[state]))
+    series, own = file.walk("VEVENT")
+    assert (series["UID"], str(series["SUMMARY"]), "RRULE" in series) == (own["UID"], "Hi", True)
+    assert (str(own["SUMMARY"]), "RRULE" in own) == ("slot 1", False)
+    named = own["RECURRENCE-ID"]
+    assert (f"{named.dt:%Y-%m-%dT%H:%M}", named.params["TZID"]) == ("2026-12-03T09:00", "Europe/Berlin")
+    begins = datetime(2026, 12, 3, 8, tzinfo=UTC) + timedelta(minutes=by or 0)
+    assert own["DTSTART"].dt.astimezone(UTC) == begins
+
+
+def test_content_that_changes_from_a_slot_on_is_told_slot_by_slot() -> None:
+    """No rule can say it; each slot has the words of its time."""
+    ctx = t.Context(NOW, UUID(int=1))
+    every = t.normalise(t.Every(cron="0 9 * * *", zone="Europe/Berlin", count=4), ctx)
+    assert isinstance(every, t.Every)
+    found = slots(every, ctx)
+    shown, state = varied(row(every, ctx), found, {1: None})
+    on = state.personal.model_copy(update={"content": {"subject": "on"}})
+    later = s.Later(found[2].slot, found[2].due_at, on, state.definition)
+    shown, state = replace(shown, later=(found[2].slot,)), replace(state, later=(later,))
+    file: Any = Calendar.from_ical(file_of(shown, now=NOW, states=[state]))
+    told = {event["DTSTART"].dt.day: str(event["SUMMARY"]) for event in file.walk("VEVENT")}
+    assert told == {2: "Hi", 3: "slot 1", 4: "on", 5: "on"}
+
+
+def test_what_is_left_of_a_series_is_told_by_itself() -> None:
+    """A moved slot of a series that has ended, or whose rule has it no longer."""
+    ctx = t.Context(NOW, UUID(int=1))
+    every = t.normalise(t.Every(cron="0 9 * * *", zone="Europe/Berlin", count=2), ctx)
+    assert isinstance(every, t.Every)
+    shown, state = varied(row(every, ctx), slots(every, ctx), {1: 600})
+    other = t.normalise(t.Every(cron="0 7 * * *", zone="UTC", count=1), ctx)
+    another = replace(shown, timing=other.model_dump_json(), next=t.first(other, ctx))
+    moved = datetime(2026, 12, 3, 18, tzinfo=UTC)
+    for each, before in ((replace(shown, next=None), []), (another, [datetime(2026, 12, 2, 7, tzinfo=UTC)])):
+        file = file_of(each, now=NOW, states=[state])
+        assert laid_out(file, NOW, NOW + timedelta(days=9)) == [*before, moved]
+        assert file.count("SUMMARY:slot 1") == 1
 
 
 def _zone_file(zone: str) -> str:

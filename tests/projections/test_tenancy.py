@@ -26,6 +26,7 @@ from horae.projections.queries import (
     get_schedule,
     list_keys,
 )
+from horae.projections.statements import statements
 from horae.projections.tenancy import tenant_connection
 from tests.fixtures.postgres import Database
 from tests.projections.told import NOW, Told, at
@@ -151,6 +152,35 @@ async def test_the_tenant_s_index_serves_under_row_level_security(api: Pool, tol
         ):
             plan = "\n".join(row[0] for row in await reader.fetch(f"EXPLAIN {query}"))
             assert "Index Cond: ((tenant = current_setting" in plan or "Index Cond: (tenant = current_setting" in plan
+
+
+async def test_neighbours_are_found_by_indexes(api: Pool, told: Told, conn: Connection) -> None:
+    """By when a schedule goes on, and by where its slots were moved to; no list of schedules is read through."""
+    await conn.execute(
+        "INSERT INTO standings (id, tenant, shard, recipient_ref, recurring, priority, status, phase, version, due_at, "
+        "skipped, varied, open, fired, missed, created_at, updated_at, position, conflict_key, moved_to) "
+        "SELECT gen_random_uuid(), 'acme', 1, 'r' || n % 100, true, 3, 'pending', 'active', 1, "
+        "$1::timestamptz + n * interval '1 minute', '[]', '[]', 0, 0, 0, now(), now(), 1, 'k' || n % 100, "
+        "CASE WHEN n % 2 = 0 THEN $1::timestamptz + n * interval '1 minute' END FROM generate_series(1, 5000) AS n",
+        NOW,
+    )
+    await conn.execute(
+        "INSERT INTO due SELECT gen_random_uuid(), 'occurrence', shard, tenant, moved_to, 3, id, 1, gen_random_uuid(), "
+        "0, now()::timestamp, 0, 1, NULL, 'slot', false FROM standings WHERE moved_to IS NOT NULL"
+    )
+    await conn.execute("ANALYZE standings")
+    await conn.execute("ANALYZE due")
+    async with tenant_connection(api, "acme") as reader:
+        await reader.execute("SET LOCAL enable_seqscan = off")
+        for name, whose, indexes in (
+            ("neighbours_of_recipient", "r2", ("standings_upcoming_idx", "standings_moved_idx")),
+            ("neighbours_under_key", "k2", ("standings_key_idx", "standings_moved_key_idx")),
+        ):
+            rows = await reader.fetch(
+                f"EXPLAIN {statements('queries')[name]}", "acme", whose, NOW, NOW + timedelta(days=9), 202
+            )
+            plan = "\n".join(row[0] for row in rows)
+            assert all(index in plan for index in (*indexes, "due_waiting_idx")), plan
 
 
 async def test_a_calendar_program_sees_the_one_feed_whose_token_it_has(api: Pool, told: Told) -> None:
