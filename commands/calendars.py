@@ -76,11 +76,26 @@ class Assembler:
         if state is None:
             made[key] = self._built_in if named == DEFAULT else None
             return made[key]
-        plus, minus = (
+        definition = state.definition
+        plus, minus, plus_hours, minus_hours = (
             tuple(other for each in side if (other := self._put_together((tenant, each), states, made)) is not None)
-            for side in (state.definition.plus, state.definition.minus)
+            for side in (
+                definition.plus,
+                definition.minus,
+                definition.plus_hours or (),
+                definition.minus_hours or (),
+            )
         )
-        calendar = Calendar(named, state.version, state.definition, plus, minus, self._standard)
+        calendar = Calendar(
+            named,
+            state.version,
+            definition,
+            plus,
+            minus,
+            self._standard,
+            plus_hours=plus_hours,
+            minus_hours=minus_hours,
+        )
         made[key] = calendar = self._remembered(tenant, calendar)
         return calendar
 
@@ -136,7 +151,7 @@ class Resolver:
                 (tenant, named)
                 for (tenant, _), state in found.items()
                 if state is not None
-                for named in (*state.definition.plus, *state.definition.minus)
+                for named in state.definition.named
             } - asked
         return states
 
@@ -285,12 +300,12 @@ class Calendars:
 
     async def _nameable(self, tenant: str, calendar: str, definition: CalendarDefinition) -> _Nameable:
         """What it may name. Nothing is put together for that: whether it is too much is not known yet."""
-        wanted = {(tenant, named) for named in (*definition.plus, *definition.minus)}
+        wanted = {(tenant, named) for named in definition.named}
         if not wanted:
             return _Nameable(set(), {}, {})
         names: dict[str, Collection[str]] = {**await self._users.calendar_names(tenant, await self._store.head())}
         states = {key[1]: state for key, state in (await self.resolver.states(wanted)).items()}
-        below = {id_: (*state.definition.plus, *state.definition.minus) for id_, state in states.items()}
+        below = {id_: state.definition.named for id_, state in states.items()}
         names |= below
         known: set[str] = set()
         expects: dict[UUID, int] = {}

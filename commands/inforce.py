@@ -131,5 +131,5 @@ async def _calendars(
         loaded = await reader.load_many([c.calendar_stream(tenant, named) for named in open_])
         written = [each for events in loaded.values() for each in course(events, _written, begin, end)]
         found += written
-        open_ = {named for _, state in written for named in (*state.definition.plus, *state.definition.minus)} - seen
+        open_ = {named for _, state in written for named in state.definition.named} - seen
     return found

@@ -21,6 +21,8 @@ from horae.domain.timing.publicdays import check_country
 MAX_DEPTH = 5
 #: A calendar is put together of so many at most, one that is reached on two ways counted twice.
 MAX_PARTS = 64
+#: Where a calendar names others.
+_SIDES = ("plus", "minus", "plus_hours", "minus_hours")
 
 
 class Subscription(Value):
@@ -137,39 +139,42 @@ def _check(command: Set) -> None:
     _check_names(command)
     for weekday, stretches in (definition.hours or {}).items():
         _check_hours(f"hours.{weekday}", [(one.start, one.end) for one in stretches])
-    if definition.weekend is not None and len(set(definition.weekend)) == 7 and not definition.days:
+    opened = definition.days or definition.plus_hours
+    if definition.weekend is not None and len(set(definition.weekend)) == 7 and not opened:
         raise Invalid("A week without a day of work closes everything.", field="weekend", hint="Leave out a day.")
     for index, day in enumerate(definition.days):
         _check_day(f"days[{index}]", day)
 
 
 def _check_names(command: Set) -> None:
-    seen: set[str] = set()
-    for side in ("plus", "minus"):
-        for named in getattr(command.definition, side):
-            if named in seen:
-                raise Invalid(
-                    f"The calendar {named!r} is named twice.",
-                    field=side,
-                    value=named,
-                    hint="Name each calendar once, in `plus` or in `minus`.",
-                )
-            seen.add(named)
-            if named not in command.known:
-                raise Invalid(
-                    f"There is no calendar {named!r} that could be named here.",
-                    field=side,
-                    value=named,
-                    hint="Write it first; none may name itself, nor by way of others.",
-                )
-    if seen:
-        _check_size(command, "plus" if command.definition.plus else "minus")
+    for plus, minus in (("plus", "minus"), ("plus_hours", "minus_hours")):
+        seen: set[str] = set()
+        for side in (plus, minus):
+            for named in getattr(command.definition, side) or ():
+                if named in seen:
+                    raise Invalid(
+                        f"The calendar {named!r} is named twice.",
+                        field=side,
+                        value=named,
+                        hint=f"Name each calendar once, in `{plus}` or in `{minus}`.",
+                    )
+                seen.add(named)
+                if named not in command.known:
+                    raise Invalid(
+                        f"There is no calendar {named!r} that could be named here.",
+                        field=side,
+                        value=named,
+                        hint="Write it first; none may name itself, nor by way of others.",
+                    )
+    named_in = next((side for side in _SIDES if getattr(command.definition, side)), None)
+    if named_in is not None:
+        _check_size(command, named_in)
 
 
 def _check_size(command: Set, side: str) -> None:
     """Of the calendar, and of those that name it: they grow with it. What does not grow is let be."""
     before = dict(command.names)
-    after = {**before, command.id: (*command.definition.plus, *command.definition.minus)}
+    after = {**before, command.id: command.definition.named}
     smaller: dict[str, tuple[int, int]] = {}
     larger: dict[str, tuple[int, int]] = {}
     for named in after:

@@ -214,15 +214,5 @@ def _holidays(request: Request, calendar: Calendar, source: str, year: int | Non
     days = [begin + timedelta(days=n) for n in range(1 if on else (date(wanted, 12, 31) - begin).days + 1)]
     found = [HolidayShown.model_construct(date=day, name=name) for day in days if (name := calendar.holiday(day))]
     week = [begin + timedelta(days=n) for n in range(7)]
-    weekend = tuple(WEEKDAYS[day.weekday()] for day in sorted(week, key=date.weekday) if _is_weekend(calendar, day))
+    weekend = tuple(WEEKDAYS[day.weekday()] for day in sorted(week, key=date.weekday) if calendar.rests_on(day))
     return respond(HolidayList.model_construct(source=source, weekend=weekend, items=found))
-
-
-def _is_weekend(calendar: Calendar, day: date) -> bool:
-    """Of every week, make-up days and days of one's own left aside."""
-    definition = calendar.definition
-    if definition.weekend is not None:
-        return WEEKDAYS[day.weekday()] in definition.weekend
-    if definition.country is not None:
-        return day.weekday() in publicdays.weekend_of(definition.country, day.year)
-    return day.weekday() in calendar.standard.weekend

@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 
 from horae.domain.envelope import Value
+from horae.domain.timing.openhours import Stretch, less
 from horae.domain.timing.publicdays import holidays_version, make_up_days, public_days, weekend_of
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -23,6 +24,8 @@ WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun"
 DEFAULT = "default"
 #: So far ahead and back an open day is looked for.
 REACH_DAYS = 400
+#: Days of which a calendar remembers what it says of them.
+_REMEMBERED_DAYS = 20_000
 MAX_DAYS = 2_000
 _LONGEST_LABEL = 8_000
 
@@ -90,6 +93,23 @@ class CalendarDefinition(Value):
     minus: tuple[CalendarId, ...] = Field(
         default=(), max_length=16, description="Calendars whose holidays do not count; days of one's own always do."
     )
+    plus_hours: tuple[CalendarId, ...] | None = Field(
+        default=None,
+        max_length=16,
+        description="Calendars whose business hours are added: open when any of them is. A weekend or holiday on which "
+        "one of them is open is none; days of one's own stay as they are.",
+    )
+    minus_hours: tuple[CalendarId, ...] | None = Field(
+        default=None,
+        max_length=16,
+        description="Calendars whose business hours are taken off all that is open: closed when any of them is open. "
+        "Days of one's own stay as they are.",
+    )
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Every calendar that it names, as often as it does."""
+        return (*self.plus, *self.minus, *(self.plus_hours or ()), *(self.minus_hours or ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +146,12 @@ class Calendar:
     plus: tuple[Calendar, ...] = ()
     minus: tuple[Calendar, ...] = ()
     standard: Standard = USUAL
+    plus_hours: tuple[Calendar, ...] = ()
+    minus_hours: tuple[Calendar, ...] = ()
     _own: dict[date, Day] = field(default_factory=dict, repr=False)
     _yearly: dict[tuple[int, int], Day] = field(default_factory=dict, repr=False)
     _known: dict[date, tuple[bool, str | None]] = field(default_factory=dict, repr=False)
+    _together: dict[date, list[Stretch]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         for day in self.definition.days:
@@ -147,6 +170,8 @@ class Calendar:
         """What plans call it: name, version, those of the calendars that it names, and the holidays' version."""
         parts = [f"{self.id}@{self.version}", *(f"+{other.label}" for other in self.plus)]
         parts += [f"-{other.label}" for other in self.minus]
+        parts += [f"+hours {other.label}" for other in self.plus_hours]
+        parts += [f"-hours {other.label}" for other in self.minus_hours]
         if self.definition.country is not None:
             parts.append(f"holidays {holidays_version()}")
         if self.standard.hours != USUAL.hours or self.standard.weekend != USUAL.weekend:
@@ -166,7 +191,7 @@ class Calendar:
             calendar = ahead.pop()
             if calendar.id not in found:
                 found[calendar.id] = calendar
-                ahead += (*calendar.plus, *calendar.minus)
+                ahead += (*calendar.plus, *calendar.minus, *calendar.plus_hours, *calendar.minus_hours)
         return found
 
     @cached_property
@@ -180,27 +205,11 @@ class Calendar:
 
     def holiday(self, day: date) -> str | None:
         """The name of the holiday on that day; None: it is none. A day of one's own comes first."""
-        own = self._own_day(day)
-        if own is not None:
-            return None if own.open or own.hours else own.name or "closed"
-        name = self._named(day)
-        if name is None or any(other.known(day)[1] is not None for other in self.minus):
-            return None
-        return name
+        return self.known(day)[1]
 
     def weekend(self, day: date) -> bool:
         """Is it a day off of every week (and not one that is worked in return for another)?"""
-        own = self._own_day(day)
-        if own is not None and (own.open or own.hours):
-            return False
-        definition = self.definition
-        if definition.weekend is not None:
-            return WEEKDAYS[day.weekday()] in definition.weekend
-        if definition.country is None:
-            return day.weekday() in self.standard.weekend
-        if day.weekday() not in weekend_of(definition.country, day.year):
-            return False
-        return day not in make_up_days(definition.country, definition.subdivision, day.year)
+        return self.known(day)[0]
 
     def business_day(self, day: date) -> bool:
         """Neither weekend nor holiday."""
@@ -208,18 +217,49 @@ class Calendar:
         return not weekend and holiday is None
 
     def known(self, day: date) -> tuple[bool, str | None]:
-        """`weekend` and `holiday` of the day, remembered."""
+        """`weekend` and `holiday` of the day, remembered. A day that another's hours open is neither."""
         found = self._known.get(day)
         if found is None:
-            if len(self._known) > 20_000:
+            if len(self._known) > _REMEMBERED_DAYS:
                 self._known.clear()
-            found = self._known[day] = (self.weekend(day), self.holiday(day))
+            found = self._by_itself(day)
+            if self.plus_hours and found != (False, None) and self.hours(day):
+                found = (False, None)
+            self._known[day] = found
         return found
 
-    def hours(self, day: date) -> list[tuple[datetime, datetime]]:
+    def rests_on(self, day: date) -> bool:
+        """Is its weekday off every week? Make-up days, days of one's own and hours taken off are left aside."""
+        return self._off_every_week(day) and not any(other.works_on(day) for other in self.plus_hours)
+
+    def works_on(self, day: date) -> bool:
+        """Has its weekday business hours, the same left aside?"""
+        hours = self.definition.hours
+        own = not self._off_every_week(day) and (hours is None or bool(hours.get(WEEKDAYS[day.weekday()])))
+        return own or any(other.works_on(day) for other in self.plus_hours)
+
+    def hours(self, day: date) -> list[Stretch]:
         """The day's business hours as local times, in order; empty on days off."""
-        if not self.business_day(day):
-            return []
+        if not self.plus_hours and not self.minus_hours:
+            return self._own_hours(day) if self.business_day(day) else []
+        found = self._together.get(day)
+        if found is None:
+            if len(self._together) > _REMEMBERED_DAYS:
+                self._together.clear()
+            found = self._together[day] = self._put_together(day)
+        return found
+
+    def _put_together(self, day: date) -> list[Stretch]:
+        own = self._own_day(day)
+        hours = self._own_hours(day) if self._by_itself(day) == (False, None) else []
+        if own is not None and (own.hours or not own.open):  # it says itself when it is open
+            return hours
+        for other in self.plus_hours:
+            hours = hours + other.hours(day)
+        return less(hours, [stretch for other in self.minus_hours for stretch in other.hours(day)])
+
+    def _own_hours(self, day: date) -> list[Stretch]:
+        """Of a day that is worked."""
         own = self._own_day(day)
         midnight = datetime.combine(day, time())
         stretches = own.hours if own is not None and own.hours else None
@@ -255,6 +295,33 @@ class Calendar:
                     return min(local, end - timedelta(minutes=1))
             day -= _ONE_DAY
         return None
+
+    def _by_itself(self, day: date) -> tuple[bool, str | None]:
+        """Weekend and holiday, hours of others left aside."""
+        own = self._own_day(day)
+        if own is not None:
+            worked = own.open or bool(own.hours)
+            return not worked and self._weekend(day), None if worked else own.name or "closed"
+        name = self._named(day)
+        if name is not None and any(other.known(day)[1] is not None for other in self.minus):
+            name = None
+        return self._weekend(day), name
+
+    def _weekend(self, day: date) -> bool:
+        if not self._off_every_week(day):
+            return False
+        definition = self.definition
+        if definition.weekend is not None or definition.country is None:
+            return True
+        return day not in make_up_days(definition.country, definition.subdivision, day.year)
+
+    def _off_every_week(self, day: date) -> bool:
+        definition = self.definition
+        if definition.weekend is not None:
+            return WEEKDAYS[day.weekday()] in definition.weekend
+        if definition.country is None:
+            return day.weekday() in self.standard.weekend
+        return day.weekday() in weekend_of(definition.country, day.year)
 
     def _own_day(self, day: date) -> Day | None:
         own = self._own.get(day)

@@ -33,7 +33,7 @@ def _calendar(fold: Rows, event: Recorded, body: calendar.CalendarSet) -> None:
         event.meta.tenant,
         body.id,
         definition.model_dump_json(exclude_none=True),
-        json_text(sorted({*definition.plus, *definition.minus})),
+        json_text(sorted(set(definition.named))),
         body.subscription.model_dump_json(exclude_none=True) if body.subscription else None,
         event.version,
         event.meta.recorded_at,

@@ -115,6 +115,39 @@ async def test_calendars_that_make_no_sense_are_refused(world: World) -> None:
     assert (await put(world, "munich", MUNICH))["version"] == 1
 
 
+@pytest.mark.covers("TZ-05", "TZ-13", "TZ-14")
+async def test_hours_of_calendars_are_added_up_and_taken_off(world: World) -> None:
+    """Told by `open`, kept to by a series, and a change of one that is named plans it anew; rings are refused."""
+    await put(world, "counter", {"hours": {"wed": [{"start": "09:00", "end": "12:00"}]}})
+    await put(world, "phone", {"weekend": ["sun"], "hours": {"sat": [{"start": "10:00", "end": "16:00"}]}})
+    await put(world, "works", {"hours": {}})
+    definition = {"hours": {}, "plus_hours": ["counter", "phone"], "minus_hours": ["works"]}
+    shown = await put(world, "reached", definition)
+    assert shown["label"] == "reached@1 +hours counter@1 +hours phone@1 -hours works@1"
+    assert {name: shown["definition"][name] for name in definition} == definition
+    saturday = await ask(world, "/v1/calendars/reached/open", at="2026-12-05T09:00", zone="UTC")
+    assert (saturday["open"], saturday["weekend"], saturday["next_open_local"]) == (False, False, "2026-12-05T10:00:00")
+    week = await ask(world, "/v1/calendars/reached/holidays", year=2026)
+    assert week["weekend"] == ["sun"]
+    keeping = {"id": "reached", "business_hours_only": True}
+    timing = {"kind": "every", "cron": "0 10 * * SAT", "zone": "UTC", "calendar": keeping}
+    created = await world.create(timing=timing)
+    assert created["next"]["due_at"].endswith("T10:00:00Z")
+    break_ = {"weekend": [], "hours": {"sat": [{"start": "00:00", "end": "10:30"}]}}
+    changed = await put(world, "works", break_)
+    assert changed["replanned"]["moved"] == [created["id"]]
+    at = (await world.get(f"/v1/schedules/{created['id']}", min_position=changed["position"]))["next"]
+    assert at["due_at"].endswith("T10:30:00Z")
+    assert at["calendar"] == "reached@1 +hours counter@1 +hours phone@1 -hours works@2"
+    for body, field in (
+        ({"plus_hours": ["reached"]}, "plus_hours"),
+        ({"minus_hours": ["nobody"]}, "minus_hours"),
+        ({"plus_hours": ["phone"], "minus_hours": ["phone"]}, "minus_hours"),
+    ):
+        refused = await world.client.put("/v1/calendars/counter", json=body)
+        assert (refused.status_code, refused.json()["field"]) == (422, field), body
+
+
 @pytest.mark.covers("REC-11", "REC-10")
 async def test_a_schedule_keeps_to_its_calendar(world: World) -> None:
     """Christmas goes out on Monday; the plan names the calendar's version and says why; an unknown one is refused."""

@@ -335,6 +335,7 @@ VARIANTS: dict[str, Event] = {
 } | {
     # As clients write it, and as all were before calendars could subscribe.
     "calendar.set.v1+written": c.CalendarSet(id="munich", definition=CALENDAR, request_digest="d1"),
+    "calendar.set.v1+sum": c.CalendarSet(id="a", definition=CalendarDefinition(plus_hours=("b",), minus_hours=("c",))),
 }
 # The first of them as they were stored before they named the change that they belong to.
 VARIANTS["schedule.replanned.v1"] = s.ScheduleReplanned(cause="calendar", detail="munich@4", before=NEXT, next=NEXT)
