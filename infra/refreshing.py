@@ -1,20 +1,23 @@
-"""Puts together what looks at the files that calendars subscribe to.
+"""Puts together what follows calendars: the files that they subscribe to, and the settings that they are read by.
 
-Place in the flow: `working.py`, `working_stack.py` -> *here* -> `streams.refreshing`. It writes calendars and plans
-schedules anew as the API does, so it needs more of the commands than a worker's other parts.
+Place in the flow: `working.py`, `working_stack.py` -> *here* -> `streams.refreshing`, `streams.renewing`. It writes
+calendars and plans schedules anew as the API does, so it needs more of the commands than a worker's other parts.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from horae.commands.calendarplans import CalendarPlans, planned_by
 from horae.commands.subscriptions import Subscriptions
 from horae.infra.calendarsource import HttpCalendarSource
 from horae.infra.commanding import commands_over
 from horae.infra.ids import NewIds
 from horae.projections.progress import Progress
 from horae.streams.refreshing import Refresher, RefresherConfig
+from horae.streams.renewing import Renewer
 
 if TYPE_CHECKING:
     import asyncpg
@@ -34,7 +37,7 @@ async def refresh_calendars(
     refs: Refs,
     metrics: Metrics,
 ) -> None:
-    """Look at what calendars subscribe to, until cancelled; one worker is enough.
+    """Plan by the settings that hold now, and look at what calendars subscribe to, until cancelled; one is enough.
 
     `settings` and `pool` are those of the owner; `real_clock` is the machine's, by which others' servers go.
     """
@@ -47,6 +50,10 @@ async def refresh_calendars(
         refresher = Refresher(
             RefresherConfig(), pool, subscriptions, made.schedules, real_clock, metrics, time.monotonic
         )
-        await refresher.run()
+        plans = CalendarPlans(made.schedules, made.calendars.resolver, made.standing)
+        renewer = Renewer(planned_by(settings.standard), pool, plans)
+        async with asyncio.TaskGroup() as both:
+            both.create_task(renewer.run(), name="renewer")
+            both.create_task(refresher.run(), name="refresher")
     finally:
         await progress.stop()

@@ -1,8 +1,8 @@
 """What commands ask of the read models: where a series stands, who keeps to a calendar, and what is on its way.
 
 Place in the flow: implements `SeriesPointers`, `OpenOccurrences` and `CalendarUsers` of `commands.ports`, and
-`PlansOfOthers` and `Followers`, over the projections' queries, as the API's role. The read models follow the log
-within milliseconds; whoever asks waits for them, but not for ever.
+`PlansOfOthers`, `PlansOnCalendars` and `Followers`, over the projections' queries, as the API's role. The read models
+follow the log within milliseconds; whoever asks waits for them, but not for ever.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from horae.commands.calendarplans import PlanOnCalendar
 from horae.commands.ports import EventStore
 from horae.domain.errors import Unavailable
 from horae.domain.timing import Next
@@ -19,6 +20,7 @@ from horae.projections.queries import (
     current_slot,
     list_occurrences,
     planned_by_others,
+    planned_on_calendars,
     schedules_following,
     schedules_on,
 )
@@ -77,6 +79,16 @@ class ReadModelStanding:
         await self._reach(position)
         async with tenant_connection(self._pool, tenant) as connection:
             return await calendar_names(connection, tenant)
+
+    async def caught_up(self) -> None:
+        """See `PlansOnCalendars.caught_up`."""
+        await self._reach(await self._store.head())
+
+    async def planned_on_calendars(self, tenant: str, after: PlanOnCalendar | None, limit: int) -> list[PlanOnCalendar]:
+        """See `PlansOnCalendars.planned_on_calendars`."""
+        behind = None if after is None else (after.calendar, after.schedule)
+        async with tenant_connection(self._pool, tenant) as connection:
+            return [PlanOnCalendar(*row) for row in await planned_on_calendars(connection, tenant, behind, limit)]
 
     async def planned_by_others(
         self, tenant: str, version: str, after: UUID | None, limit: int

@@ -173,7 +173,8 @@ class Calendar:
         parts += [f"+hours {other.label}" for other in self.plus_hours]
         parts += [f"-hours {other.label}" for other in self.minus_hours]
         if self.definition.country is not None:
-            parts.append(f"holidays {holidays_version()}")
+            # What the settings say is no version, so the built-in one names its country.
+            parts.append(f"holidays {holidays_version()}" + ("" if self.version else f" {self._country}"))
         if self.standard.hours != USUAL.hours or self.standard.weekend != USUAL.weekend:
             parts.append(self.standard.label)
         label = " ".join(parts)
@@ -181,6 +182,11 @@ class Calendar:
             label = " ".join(f"{part.id}@{part.version}" for _, part in sorted(self.family.items()))
             label = f"{self.id}@{self.version} of {label} holidays {holidays_version()}"
         return label
+
+    @property
+    def _country(self) -> str:
+        definition = self.definition
+        return "-".join(part for part in (definition.country, definition.subdivision) if part is not None)
 
     @cached_property
     def family(self) -> dict[str, Calendar]:

@@ -63,6 +63,25 @@ async def schedules_following(conn: Connection, tenant: str, recipient_ref: str)
     return [record["id"] for record in await conn.fetch(_SQL["schedules_following"], tenant, recipient_ref)]
 
 
+async def planned_on_calendars(
+    conn: Connection, tenant: str, after: tuple[str, UUID] | None, limit: int
+) -> list[tuple[UUID, str, str | None]]:
+    """Active schedules that keep to a calendar, by calendar and id, those behind `after`: (id, calendar, its label)."""
+    records = await conn.fetch(_SQL["planned_on_calendars"], tenant, *(after or ("", UUID(int=0))), limit)
+    return [(record["id"], record["calendar"], record["label"]) for record in records]
+
+
+async def calendars_planned_by(conn: Connection) -> str | None:
+    """By what all that keeps to a calendar was last looked at; None: never. The connection is the owner's."""
+    noted: str | None = await conn.fetchval(_SQL["calendars_planned_by"])
+    return noted
+
+
+async def note_calendars_planned_by(conn: Connection, planned_by: str) -> None:
+    """All has been looked at by this. The connection is the owner's."""
+    await conn.execute(_SQL["note_calendars_planned_by"], planned_by)
+
+
 async def calendar_names(conn: Connection, tenant: str) -> dict[str, list[str]]:
     """Which calendars of a tenant name which, by id."""
     return {record["id"]: list(record["names"]) for record in await conn.fetch(_SQL["calendar_names"], tenant)}

@@ -127,6 +127,23 @@ SELECT s.id FROM schedules AS s JOIN standings AS n ON n.id = s.id
 WHERE s.tenant = $1 AND s.calendar = ANY ($2::text[]) AND n.phase <> 'cancelled'
 ORDER BY s.id;
 
+-- name: planned_on_calendars
+-- A tenant's active schedules that keep to a calendar, and what the plan of the slot where they stand calls that.
+SELECT s.id, s.calendar, n.plan ->> 'calendar' AS label FROM schedules AS s JOIN standings AS n ON n.id = s.id
+WHERE s.tenant = $1 AND s.calendar IS NOT NULL AND (s.calendar, s.id) > ($2, $3)
+    AND n.phase = 'active' AND n.slot IS NOT NULL
+ORDER BY s.calendar, s.id
+LIMIT $4;
+
+-- name: calendars_planned_by
+-- By which hours, weekend, country and holidays all that keeps to a calendar was last looked at; for the owner's role.
+SELECT value #>> '{}' FROM sys.settings WHERE key = 'calendars';
+
+-- name: note_calendars_planned_by
+-- That all has been looked at by these.
+INSERT INTO sys.settings (key, value) VALUES ('calendars', to_jsonb($1::text))
+ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+
 -- name: neighbours_of_recipient
 -- Schedules of a recipient that go out at about a time: one-offs between two instants, series that go on before the
 -- end, and whichever has a slot between the two that was moved by itself, wherever its series stands.
