@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +13,9 @@ import pytest
 
 from horae.commands import calendarplans, replanning
 from horae.commands.calendarplans import CalendarPlans, PlanOnCalendar, planned_by
+from horae.commands.schedules import Schedules
 from horae.domain.schedule import ScheduleReplanned
-from horae.domain.timing import opendays
+from horae.domain.timing import opendays, publicdays
 from horae.domain.timing.opendays import Hours, Standard
 from horae.infra.commanding import commands_over
 from horae.infra.ids import NewIds
@@ -154,7 +156,7 @@ async def test_two_at_once_move_each_slot_once(world: World) -> None:
     """Whoever comes second finds it planned."""
     schedules = [await at_seven(world) for _ in range(6)]
     async with renewer(world, business_hours=LATE) as one, renewer(world, business_hours=LATE) as other:
-        assert await asyncio.gather(one.run_once(), other.run_once()) == [True, True]
+        assert all(await asyncio.gather(one.run_once(), other.run_once()))
     assert [(await planned(world, each))[2] for each in schedules] == [1] * 6
 
 
@@ -163,14 +165,14 @@ async def test_a_schedule_that_fails_is_asked_again(world: World, monkeypatch: p
     broken, sound = await at_seven(world), await at_seven(world)
     async with renewer(world, business_hours=LATE) as late:
         with monkeypatch.context() as failing:
-            real = replanning.Schedules.replan
+            real = Schedules.replan
 
             async def fails_at_one(self: Any, call: Any, schedule: Any, *rest: Any) -> bool:
                 if str(schedule) == broken:
                     raise OverflowError("date value out of range")
                 return await real(self, call, schedule, *rest)
 
-            failing.setattr(replanning.Schedules, "replan", fails_at_one)
+            failing.setattr(Schedules, "replan", fails_at_one)
             assert not await late.run_once()
         assert [(await planned(world, each))[2] for each in (broken, sound)] == [0, 1]
         assert await late.run_once()
@@ -190,12 +192,12 @@ async def test_another_country_and_newer_holidays_are_looked_at(world: World, mo
         assert await german.run_once()
     due, label, _ = await planned(world, built_in)
     assert (due, label.split()[-1]) == ("2026-12-27T09:00:00Z", "DE")
-    real = opendays.public_days
+    real = publicdays.public_days
     for module in (opendays, calendarplans):
         monkeypatch.setattr(module, "holidays_version", lambda: "999.0")
 
     def with_a_new_one(country: str, part: str | None, year: int) -> Any:
-        return {opendays.date(2026, 12, 2): "A new day", **real(country, part, year)}
+        return {date(2026, 12, 2): "A new day", **real(country, part, year)}
 
     monkeypatch.setattr(opendays, "public_days", with_a_new_one)
     async with renewer(world, holiday_country="DE") as newer:
