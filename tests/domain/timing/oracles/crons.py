@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
@@ -32,8 +33,12 @@ ZONES = (
     "America/Havana",
 )
 FIRST, LAST = date(2024, 1, 1), date(2025, 12, 31)
+#: So many times of the two years are compared one by one in `make test`: two a day.
+FEW = 1500
+#: So many by the long run: 136 a day, which nineteen of the expressions exceed.
+MOST = 100_000
 _DAYS = 3  # on each side of a clock change, where an expression names too many times to compare them all
-_MANY = 1500
+_HOUR_S = timedelta(hours=1, seconds=-1)
 _SEED = 20261123
 
 
@@ -63,9 +68,12 @@ def expressions() -> list[str]:
     return found
 
 
-def windows(expression: str, zone: str) -> list[tuple[date, date]]:
-    """The stretches of days to compare: all, or those around clock changes where the times are too many."""
-    if 24 * len(scan(expression, FIRST, FIRST + timedelta(days=30))) <= _MANY:
+def windows(expression: str, zone: str, most: int) -> list[tuple[date, date]]:
+    """The stretches of days to compare: both years whole; by January with more than `most` times, clock changes only.
+
+    Then the three days before and after each, and the first days of January.
+    """
+    if 24 * len(scan(expression, FIRST, FIRST + timedelta(days=30))) <= most:
         return [(FIRST, LAST)]
     rules, found = ZoneInfo(zone), [FIRST + timedelta(days=5)]
     day = FIRST
@@ -79,18 +87,34 @@ def windows(expression: str, zone: str) -> list[tuple[date, date]]:
 
 
 def scanned(times: list[datetime], zone: str, gap: str, overlap: str) -> list[datetime]:
-    """The instants of naive local times, by their two folds alone (PEP 495); in order, each once."""
-    rules, found = ZoneInfo(zone), set()
+    """The instants (naive UTC) of naive local times, by their two folds alone (PEP 495); in order, each once."""
+    found: list[datetime] = []
     for local in times:
-        folds = [local.replace(tzinfo=rules, fold=fold).astimezone(UTC) for fold in (0, 1)]
-        real = [instant for instant in folds if instant.astimezone(rules).replace(tzinfo=None, fold=0) == local]
-        if not real:  # fold 0 in a gap reads it with the offset before: moved on by the gap's length
-            found |= {folds[0]} if gap == "shift" else set()
-        elif overlap == "both" or len(set(real)) == 1:
-            found |= set(real)
-        else:
-            found.add(real[0] if overlap == "first" else real[1])
-    return sorted(found)
+        offset = _steady(local.replace(minute=0, second=0), zone)
+        found += _by_folds(local, zone, gap, overlap) if offset is None else (local - offset,)
+    return sorted(set(found))
+
+
+@lru_cache(maxsize=None)
+def _steady(hour: datetime, zone: str) -> timedelta | None:
+    """The offset of an hour on the wall that has the same one at both ends, whatever the fold; None: it has several."""
+    rules = ZoneInfo(zone)
+    ends = (at.replace(tzinfo=rules, fold=fold).utcoffset() for at in (hour, hour + _HOUR_S) for fold in (0, 1))
+    offsets = set(ends)
+    return offsets.pop() if len(offsets) == 1 else None
+
+
+def _by_folds(local: datetime, zone: str, gap: str, overlap: str) -> set[datetime]:
+    rules = ZoneInfo(zone)
+    folds = [local.replace(tzinfo=rules, fold=fold).astimezone(UTC) for fold in (0, 1)]
+    real = [instant for instant in folds if instant.astimezone(rules).replace(tzinfo=None, fold=0) == local]
+    if not real:  # fold 0 in a gap reads it with the offset before: moved on by the gap's length
+        due = {folds[0]} if gap == "shift" else set()
+    elif overlap == "both" or len(set(real)) == 1:
+        due = set(real)
+    else:
+        due = {real[0] if overlap == "first" else real[1]}
+    return {instant.replace(tzinfo=None) for instant in due}
 
 
 def by_cronsim(expression: str, zone: str, first: date, last: date) -> list[datetime] | None:
