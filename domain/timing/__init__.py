@@ -2,10 +2,10 @@
 
 Pure functions of a timing, the zone data and a `Context`; nothing here reads a clock. In reading order: `durations`,
 `values` (the models), `zones` (rules of the zones), `walker`, `cron` with `cronfields`, `rrule` with `ruledays`,
-`subdaily` and `ruleset`, `interval` (naive local candidates), `series` (recurring timings: candidates met with clock
-changes), `moments` (timings that happen once), `phrases`, `checks` (what `normalise` refuses), `reasons`, `parts`
-(series that were changed from a slot on), `slots`, `planning` (the functions below), `describe`, `wherever` (one local
-time for many).
+`subdaily` over `cycles`, and `ruleset`, `interval` (naive local candidates), `series` (recurring timings: candidates
+met with clock changes), `moments` (timings that happen once), `phrases`, `checks` (what `normalise` refuses),
+`reasons`, `parts` (series that were changed from a slot on), `slots`, `planning` (the functions below), `describe`,
+`wherever` (one local time for many).
 """
 
 from horae.domain.timing.best import Best, Choice

@@ -83,6 +83,11 @@ class RuleDays:
         return [day]
 
     @property
+    def weekdays(self) -> frozenset[int]:
+        """No other weekdays have named days; Monday is 0."""
+        return self._weekdays if self._weekdays and not self._nth else frozenset(range(7))
+
+    @property
     def most(self) -> int:
         """No period has more named days than this: what BYSETPOS can reach at all."""
         yearly, months = self.frequency == YEARLY, len(self._months) or 12

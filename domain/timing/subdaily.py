@@ -1,20 +1,21 @@
 """Recurrence rules of FREQ=HOURLY, MINUTELY and SECONDLY: jumping from period to period in whole seconds.
 
-Periods that the rule's other parts exclude are not stepped over one by one: the walk jumps to the next day, hour,
-minute or second that they admit and aligns itself to the interval again.
+Periods that the rule's other parts exclude are not stepped over one by one: the walk jumps to the next day that they
+admit, or to the next period of all that falls into an admitted hour, minute and second of a day or week (`cycles`).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from datetime import date, datetime, timedelta
 
+from horae.domain.timing.cycles import cycles
 from horae.domain.timing.ruledays import HOURLY, MINUTELY, SECONDLY, Numbers, RuleDays
 from horae.domain.timing.walker import SEARCH_YEARS, next_day
 
 _UNIT_S = {HOURLY: 3600, MINUTELY: 60, SECONDLY: 1}
 _DAY_S = 86_400
-_MAX_JUMPS = 20_000  # more than the days of SEARCH_YEARS: a rule that needs more never matches
+_MAX_JUMPS = 20_000  # more than the days of SEARCH_YEARS, each of which is gone to once at most
 
 
 class SubdailyWalk:
@@ -33,11 +34,11 @@ class SubdailyWalk:
         self._days, self._step = days, unit * interval
         self._phase = _seconds(start) // unit * unit % self._step
         hours, minutes, seconds = times
-        self._limits = [(3600, _DAY_S, hours)]
-        if frequency >= MINUTELY:
-            self._limits.append((60, 3600, minutes))
-        if frequency == SECONDLY:
-            self._limits.append((1, 60, seconds))
+        # An ordinal day is a Monday where it leaves 1 when divided by seven.
+        weekdays = sorted((weekday + 1) % 7 for weekday in days.weekdays)
+        levels = [(60, 1, seconds)] if frequency == SECONDLY else []
+        levels += [(3600, 60, minutes)] if frequency >= MINUTELY else []
+        self._cycles = cycles([*levels, (_DAY_S, 3600, hours), (7 * _DAY_S, _DAY_S, weekdays)])
         inner_minutes = minutes if frequency == HOURLY else (0,)
         inner_seconds = seconds if frequency < SECONDLY else (0,)
         within = [minute * 60 + second for minute in inner_minutes for second in inner_seconds]
@@ -60,27 +61,24 @@ class SubdailyWalk:
             if admitted is None:
                 return None
             if admitted == period:
-                for offset in self._within:
-                    if period + offset > target:
-                        return _datetime(period + offset)
+                i = bisect_right(self._within, target - period)
+                if i < len(self._within):
+                    return _datetime(period + self._within[i])
                 admitted = period + 1
             period = admitted + (self._phase - admitted) % self._step
         return None
 
     def _admitted_from(self, period: int) -> int | None:
-        """`period` if the BY parts admit it, else the first second after it that they may."""
+        """`period` if the BY parts admit it, else a second up to which they admit none; None: they never do again."""
+        for cycle in self._cycles:
+            ahead = cycle.ahead(period, self._step)
+            if ahead != 0:
+                return None if ahead is None else period + ahead
         day = date.fromordinal(period // _DAY_S)
-        if day.day not in self._days.days(day.year, day.month):
-            later = next_day(self._days, day)
-            return None if later is None else later.toordinal() * _DAY_S
-        for unit, whole, values in self._limits:
-            value = period % whole // unit
-            i = bisect_left(values, value)
-            if i == len(values):
-                return period - period % whole + whole
-            if values[i] != value:
-                return period - period % whole + values[i] * unit
-        return period
+        if day.day in self._days.days(day.year, day.month):
+            return period
+        later = next_day(self._days, day)
+        return None if later is None else later.toordinal() * _DAY_S
 
 
 def _seconds(local: datetime) -> int:
