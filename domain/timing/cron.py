@@ -47,8 +47,9 @@ class Cron:
             fields.numbers(minute, fields.MINUTE),
             fields.numbers(second, fields.SECOND),
         )
-        self.next = DayWalk(self, self.times).next
-        """See `walker.Rule.next`."""
+        walk = DayWalk(self, self.times)
+        self.next, self.between = walk.next, walk.between
+        """See `walker.Rule.next` and `walker.Counted.between`."""
 
     @lru_cache(maxsize=16_384)  # noqa: B019 - expressions are themselves cached, and both caches are bounded
     def days(self, year: int, month: int) -> tuple[int, ...]:

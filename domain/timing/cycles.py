@@ -43,10 +43,10 @@ class Cycle:
 
 
 def first_within(step: int, length: int, low: int, high: int) -> int | None:
-    """The least k from 0 on for which k * step mod `length` is from `low` to `high`, both included; None: there is none.
+    """The least k from 0 on for which k * step mod `length` is from `low` to `high`, both included; None: none is.
 
-    `low` > `high`: the stretch goes on over the cycle's end. By Euclid's algorithm, so in a few steps: where none of the
-    first round's multiples lies between them, how many rounds it takes is the same question with length and step.
+    `low` > `high`: the stretch goes on over the cycle's end. By Euclid's algorithm, so in a few steps: where none
+    of the first round lies between them, how many rounds it takes is the same question of length and step.
     """
     if low == 0 or low > high:
         return 0
@@ -69,7 +69,7 @@ def cycles(levels: Sequence[tuple[int, int, Sequence[int]]]) -> list[Cycle]:
         levels = levels[:-1]
     found: list[Cycle] = []
     inner: Spans | None = None
-    for length, unit, values in levels:
+    for _, unit, values in levels:
         inside = [(0, unit)] if inner is None else inner
         if len(inside) * len(values) > MOST and inside != [(0, unit)]:
             found.append(Cycle(unit, inside))

@@ -19,13 +19,15 @@ class CalendarWalk:
     Months without the origin's day take their last one, or are left out (`month_end`).
     """
 
-    __slots__ = ("days", "months", "origin", "skips")
+    __slots__ = ("between", "days", "months", "origin", "skips")
 
     def __init__(self, interval: Interval, origin: datetime) -> None:
         self.origin = origin
         self.days = _DAYS.get(interval.unit, 0) * interval.count
         self.months = _MONTHS.get(interval.unit, 0) * interval.count
         self.skips = interval.month_end == "skip" and origin.day > 28
+        self.between = None if self.skips else self._between
+        """See `walker.Counted.between`; None where months are left out."""
 
     def next(self, local: datetime) -> datetime | None:
         """See `walker.Rule.next`."""
@@ -44,6 +46,18 @@ class CalendarWalk:
             return candidate
         except (OverflowError, ValueError):
             return None  # past the end of the calendar
+
+    def _between(self, after: datetime, until: datetime) -> int:
+        return self._up_to(until) - self._up_to(after)
+
+    def _up_to(self, local: datetime) -> int:
+        origin = self.origin
+        if local < origin:
+            return 0
+        if self.days:
+            return (local - origin) // timedelta(days=self.days) + 1
+        k = ((local.year - origin.year) * 12 + local.month - origin.month) // self.months
+        return k + (self._month(k) <= local)
 
     def _month(self, k: int) -> datetime:
         origin = self.origin

@@ -1,7 +1,8 @@
 """The ordinals of a counted series' slots, without walking there from the beginning each time.
 
-Every so many slots on the way one is remembered, so that the next question begins near to what it asks about. Only
-speed depends on it: whatever is remembered, and in whatever order it was asked, the answers are the same.
+Where a rule can count its times, those between two clock changes are counted by the month; all others are walked, and
+every so many slots on the way the ordinal is remembered, so that the next question begins near to what it asks about.
+Only speed depends on it: whatever is remembered, and in whatever order it was asked, the answers are the same.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-#: Slots from one that is remembered to the next: the longest way to one that has been passed before.
+#: Slots from one place that is remembered to the next, at least: the longest walk to one that has been passed before.
 STRIDE = 32
 
 
@@ -24,27 +25,36 @@ class Due(Protocol):
         ...
 
 
+#: How many slots lie after one instant and up to another, which lies before a third; None: none can be told from there.
+Leap = Callable[[datetime, datetime], tuple[datetime, int] | None]
+
+
 class Ordinals:
     """Of one series, whose slots lie strictly later one than the other."""
 
     __slots__ = ("_marks",)
 
     def __init__(self, begin: datetime) -> None:
-        self._marks = [begin]  # the instants of the slots number 0 (where it begins), STRIDE, 2 * STRIDE …
+        self._marks = [(begin, 0)]  # instants, ascending, and how many slots lie up to and on each
 
-    def of(self, due: datetime, later: Callable[[datetime], Due | None], most: int) -> int:
+    def of(self, due: datetime, later: Callable[[datetime], Due | None], most: int, leap: Leap | None = None) -> int:
         """Which slot it is that is due then, from 1; more than `most` if it lies behind so many.
 
-        `later`: the series' first slot after an instant.
+        `later`: the series' first slot after an instant; `leap`: many of them at once.
         """
         marks = self._marks
-        place = max(bisect_left(marks, due) - 1, 0)
-        number, at = place * STRIDE + 1, later(marks[place])
-        grown: list[datetime] = []
-        while at is not None and at.due < due and number <= most:
-            if number == (len(marks) + len(grown)) * STRIDE:
-                grown.append(at.due)
-            number, at = number + 1, later(at.due)
-        if grown and len(marks) + len(grown) > len(self._marks):
-            self._marks = [*marks, *grown]  # replaced as a whole: another thread may be reading it
-        return number
+        at, number = marks[max(bisect_left(marks, (due, 0)) - 1, 0)]
+        grown = [marks[-1]]
+        while number < most:
+            there = leap(at, due) if leap is not None else None
+            if there is not None:
+                at, number = there[0], number + there[1]
+            found = later(at)
+            if found is None or found.due >= due:
+                break
+            at, number = found.due, number + 1
+            if at > grown[-1][0] and number >= grown[-1][1] + STRIDE:
+                grown.append((at, number))
+        if len(grown) > 1 and grown[-1][0] > self._marks[-1][0]:
+            self._marks = [*marks, *grown[1:]]  # replaced as a whole: another thread may be reading it
+        return number + 1

@@ -83,6 +83,12 @@ class RuleDays:
         return [day]
 
     @property
+    def every_day(self) -> bool:
+        """Does the rule leave out no day at all?"""
+        parts = (self._months, self._weeks, self._year_days, self._month_days, self._weekdays, self._nth)
+        return self.interval == 1 and not any(parts)
+
+    @property
     def weekdays(self) -> frozenset[int]:
         """No other weekdays have named days; Monday is 0."""
         return self._weekdays if self._weekdays and not self._nth else frozenset(range(7))

@@ -8,6 +8,7 @@ of their instants, whatever the policies. All instants here are naive UTC.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -22,6 +23,7 @@ from horae.domain.timing.zonedata import of_zone_data
 from horae.domain.timing.zones import Segment, gap_at, segment_at, to_local, to_utc
 
 _TICK = timedelta(microseconds=1)
+_NO_TIME = timedelta(0)
 _ONE_DAY = timedelta(days=1)
 _JUMP = timedelta(days=3)  # more than any offset and any gap
 _SEARCH = timedelta(days=SEARCH_YEARS * 366)
@@ -60,6 +62,7 @@ class WallSource:
 
     def __init__(self, rule: Rule, zone: str, gap: GapPolicy, overlap: OverlapPolicy, *, reports: bool) -> None:
         self._rule, self._zone, self._gap, self._overlap, self._reports = rule, zone, gap, overlap, reports
+        self._between: Callable[[datetime, datetime], int] | None = getattr(rule, "between", None)
 
     def later(self, instant: datetime) -> Found | None:
         """See `Source.later`."""
@@ -114,6 +117,16 @@ class WallSource:
         if after < offset and local >= end + after:
             return Found(local, 0, due, "overlap_first", merged)
         return Found(local, 0, due, "normal", merged)
+
+    def leap(self, instant: datetime, before: datetime) -> tuple[datetime, int] | None:
+        """See `ordinals.Leap`: as far as the stretch goes in which no clock change has a say, where the rule counts."""
+        if self._between is None:
+            return None
+        start, end, offset, earlier, later = segment_at(instant, self._zone)
+        until = min(before, end - max(offset - later, _NO_TIME)) - _TICK
+        if until <= instant or instant < start + abs(offset - earlier):
+            return None
+        return until, self._between(instant + offset, until + offset)
 
     def nominal(self, local: datetime, fold: int) -> datetime:
         """See `Source.nominal`."""
@@ -210,7 +223,8 @@ class Series:
             return (wanted.due - self.source.origin) // self.source.step - max(begun, -1)
         assert self.ordinals is not None, "only counted series have ordinals"
         assert self.count is not None, "only counted series have ordinals"
-        return self.ordinals.of(wanted.due, self.later, self.count)
+        leap = self.source.leap if isinstance(self.source, WallSource) and self.ends is None else None
+        return self.ordinals.of(wanted.due, self.later, self.count, leap)
 
     def has(self, local: datetime, fold: int) -> Found | None:
         """The slot with that identity, the count left aside."""

@@ -46,6 +46,8 @@ class SubdailyWalk:
             chosen = {p - 1 if p > 0 else len(within) + p for p in positions}
             within = [within[i] for i in sorted(chosen) if 0 <= i < len(within)]
         self._within = within
+        self.between = self._between if days.every_day and not self._cycles else None
+        """See `walker.Counted.between`; None where BY parts leave out periods."""
 
     def next(self, local: datetime) -> datetime | None:
         """See `walker.Rule.next`."""
@@ -67,6 +69,14 @@ class SubdailyWalk:
                 admitted = period + 1
             period = admitted + (self._phase - admitted) % self._step
         return None
+
+    def _between(self, after: datetime, until: datetime) -> int:
+        return self._up_to(until) - self._up_to(after)
+
+    def _up_to(self, local: datetime) -> int:
+        """How many times there are no later than a local time, from the first period of all."""
+        periods, rest = divmod(_seconds(local) - self._phase, self._step)
+        return periods * len(self._within) + bisect_right(self._within, rest)
 
     def _admitted_from(self, period: int) -> int | None:
         """`period` if the BY parts admit it, else a second up to which they admit none; None: they never do again."""

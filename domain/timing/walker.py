@@ -23,6 +23,14 @@ class Rule(Protocol):
         ...
 
 
+class Counted(Rule, Protocol):
+    """A rule that can say how many times it has in a stretch without walking through it."""
+
+    def between(self, after: datetime, until: datetime) -> int:
+        """How many local times lie after one and up to another, that one included."""
+        ...
+
+
 class DayTable(Protocol):
     """The days that a rule names."""
 
@@ -62,6 +70,19 @@ class Times:
             if h == len(hours):
                 return None
         return hours[h], minutes[0], seconds[0]
+
+    def up_to(self, hour: int, minute: int, second: int) -> int:
+        """How many times of day are no later than the given one."""
+        hours, minutes, seconds = self.hours, self.minutes, self.seconds
+        h = bisect_left(hours, hour)
+        whole = h * len(minutes) * len(seconds)
+        if h == len(hours) or hours[h] != hour:
+            return whole
+        m = bisect_left(minutes, minute)
+        whole += m * len(seconds)
+        if m == len(minutes) or minutes[m] != minute:
+            return whole
+        return whole + bisect_right(seconds, second)
 
     def at(self, index: int) -> tuple[int, int, int]:
         """The time of day at an index from 0 to `size` - 1."""
@@ -103,3 +124,21 @@ class DayWalk:
         if found is None:
             return None
         return datetime(found.year, found.month, found.day, *self.times.first)  # noqa: DTZ001
+
+    def between(self, after: datetime, until: datetime) -> int:
+        """See `Counted.between`."""
+        return self._up_to(until) - self._up_to(after) + self.times.size * self._days_before(after, until)
+
+    def _up_to(self, local: datetime) -> int:
+        """How many times of its month lie no later than a local time."""
+        days = self.table.days(local.year, local.month)
+        i = bisect_left(days, local.day)
+        whole = i * self.times.size
+        if i == len(days) or days[i] != local.day:
+            return whole
+        return whole + self.times.up_to(local.hour, local.minute, local.second)
+
+    def _days_before(self, after: datetime, until: datetime) -> int:
+        """How many days are named from the month of one local time on to before that of another."""
+        months = range(after.year * 12 + after.month - 1, until.year * 12 + until.month - 1)
+        return sum(len(self.table.days(month // 12, month % 12 + 1)) for month in months)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise, takewhile
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -12,9 +13,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from horae.domain import timing as t
-from horae.domain.timing.series import series_of, start_of
+from horae.domain.timing.calendared import series_on
+from horae.domain.timing.opendays import BUILT_IN
+from horae.domain.timing.ordinals import Ordinals
+from horae.domain.timing.series import Found, WallSource, series_of, start_of
+from horae.domain.timing.values import MAX_COUNT
 from horae.domain.timing.zones import place, to_utc
-from tests.domain.timing.cases import take, walk
+from tests.domain.timing.cases import every, take, walk
 from tests.domain.timing.strategies import series
 
 N = 60
@@ -156,6 +161,53 @@ def test_a_slot_has_its_number_in_whatever_order_they_are_asked(case: Case, plac
     for slot in (slots[i % len(slots)] for i in places):
         assert t.after(counted, slot.due_at - timedelta(microseconds=1), beginning) == slot
         assert t.find(counted, slot.slot, beginning) == slot
+
+
+@settings(max_examples=50)
+@given(series(jitter=False), st.integers(1, 500), st.lists(st.integers(0, 400 * 24 * 60), min_size=1, max_size=5))
+def test_slots_that_are_counted_by_the_month_are_as_many_as_those_walked(
+    case: Case, days: int, minutes: list[int]
+) -> None:
+    """From years of clock changes before: what is told of a stretch at once is what a walk meets in it."""
+    timing, ctx = case
+    start = (ctx.now - timedelta(days=days)).replace(tzinfo=None, microsecond=0)
+    counted = series_on(timing.model_copy(update={"starts_at": start, "count": MAX_COUNT}), timing.zone, BUILT_IN)
+    for later in minutes:
+        found = counted.later(start + timedelta(minutes=later))
+        assert found is not None
+        walked = Ordinals(counted.begin).of(found.due, counted.later, MAX_COUNT)
+        asked = counted.numbered(found.due - timedelta(microseconds=1))
+        assert asked == ((found, walked) if walked <= MAX_COUNT else None)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"cron": "30 2 * * *"},
+        {"rrule": "FREQ=DAILY;BYHOUR=2;BYMINUTE=30;BYSECOND=0"},
+        {"rrule": "FREQ=MINUTELY;INTERVAL=1440"},
+        {"interval": {"unit": "days"}},
+    ],
+)
+def test_the_number_of_a_late_slot_is_not_walked_to(rule: dict[str, Any]) -> None:
+    """46 years have 92 clock changes, and only beside them is a slot looked at for itself; one remembered is near."""
+    timing = every(**rule, zone="Europe/Berlin", starts_at="1980-11-23T02:30", count=MAX_COUNT, gap="shift")
+    counted = series_of(timing, "Europe/Berlin")
+    assert isinstance(counted.source, WallSource)
+    assert counted.ordinals is not None
+    found = counted.later(datetime(2026, 11, 23))  # noqa: DTZ001 - naive UTC
+    assert found is not None
+    asked: list[datetime] = []
+
+    def later(at: datetime) -> Found | None:
+        asked.append(at)
+        return counted.later(at)
+
+    assert counted.ordinals.of(found.due, later, MAX_COUNT, counted.source.leap) == 16_802
+    assert len(asked) <= 3 * 93
+    asked.clear()
+    assert counted.ordinals.of(found.due, later, MAX_COUNT, counted.source.leap) == 16_802
+    assert len(asked) <= 3
 
 
 @pytest.mark.covers("REC-05")

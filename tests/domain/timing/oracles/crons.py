@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import cache
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
@@ -95,7 +95,7 @@ def scanned(times: list[datetime], zone: str, gap: str, overlap: str) -> list[da
     return sorted(set(found))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _steady(hour: datetime, zone: str) -> timedelta | None:
     """The offset of an hour on the wall that has the same one at both ends, whatever the fold; None: it has several."""
     rules = ZoneInfo(zone)
