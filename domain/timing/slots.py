@@ -9,16 +9,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import blake2b
 
 from horae.domain.ids import occurrence_id
 from horae.domain.timing import moments
-from horae.domain.timing.calendared import CalendarSeries, calendar_id, series_on
+from horae.domain.timing.best import Choice
+from horae.domain.timing.calendared import CalendarSeries, Moved, calendar_id, series_on
 from horae.domain.timing.opendays import BUILT_IN
 from horae.domain.timing.parts import Part, parts_of, place_of
 from horae.domain.timing.reasons import reasons_for, skip_reason
 from horae.domain.timing.series import Found, Series, follows_clock
-from horae.domain.timing.values import Context, Every, Next, Plan, SkippedSlot, Slot, Timing, ZoneSource
+from horae.domain.timing.values import (
+    Branch,
+    Context,
+    Every,
+    Next,
+    Plan,
+    Reason,
+    SkippedSlot,
+    Slot,
+    Timing,
+    ZoneSource,
+)
 from horae.domain.timing.zones import tzdata_version
 
 _NO_TIME = timedelta(0)
@@ -39,8 +52,9 @@ def behind(timing: Every, current: Next, ctx: Context) -> Iterator[Next]:
     """Planned slots strictly after `current` in the series, exceptions left out."""
     parts = parts_of(timing, ctx)
     place = place_of(parts, current.slot)
-    at = series_in(parts[place], ctx).source.nominal(current.slot.local, current.slot.fold)
-    yield from _planned(parts, place, _within(parts, place, at, ctx, current.number), ctx)
+    series = series_in(parts[place], ctx)
+    at = series.source.nominal(current.slot.local, current.slot.fold)
+    yield from _planned(parts, place, _within(parts, place, at, ctx, current.number, series), ctx)
     for later in range(place + 1, len(parts)):
         yield from _planned(parts, later, _within(parts, later, None, ctx), ctx)
 
@@ -86,19 +100,29 @@ def _planned(parts: list[Part], place: int, slots: _Slots, ctx: Context) -> Iter
             yield plan(part.rule, found, number, ctx, part.zone, part.zone_source)
 
 
-def _within(parts: list[Part], place: int, at: datetime | None, ctx: Context, number: int | None = None) -> _Slots:
+def _within(
+    parts: list[Part],
+    place: int,
+    at: datetime | None,
+    ctx: Context,
+    number: int | None = None,
+    series: Series | CalendarSeries | None = None,
+) -> _Slots:
     """The slots of a part after an instant (None: from its beginning on), numbered where its rule counts."""
     part = parts[place]
-    series = series_in(part, ctx)
+    series = series or series_in(part, ctx)
     if part.since is not None:
         floor = part.floor(series.source, parts[place - 1])
         if at is None or at < floor:
             at, number = floor, None
     assert at is not None
     walk = _walk(series, at, number)
-    if len(parts) == 1:
-        yield from walk
-        return
+    return walk if len(parts) == 1 else _own(parts, place, walk)
+
+
+def _own(parts: list[Part], place: int, walk: _Slots) -> _Slots:
+    """Of the slots of a part's rule those that are the part's."""
+    part = parts[place]
     for found, ordinal in walk:
         slot = Slot(local=found.local, fold=found.fold)
         if part.is_over(slot, found.due):
@@ -135,18 +159,43 @@ def plan(timing: Timing, found: Found, number: int | None, ctx: Context, zone: s
     if isinstance(timing, Every) and timing.jitter is not None:
         jitter = _jitter(timing.jitter, ctx, found)
     choice = None if isinstance(timing, Every) else moments.choice_of(timing, ctx, zone)
-    made = Plan(
-        zone=zone,
-        zone_source=source,
-        tzdata=tzdata_version(),
-        branch=found.branch,
-        calendar=(ctx.calendar or BUILT_IN).label if calendar_id(timing) is not None else None,
-        jitter_s=jitter.total_seconds(),
-        reasons=reasons_for(timing, found, zone, source, jitter, choice),
-        choice=choice,
-    )
+    calendar = (ctx.calendar or BUILT_IN).label if calendar_id(timing) is not None else None
+    reasons = reasons_for(timing, found, zone, source, jitter, choice)
+    make = _plan if jitter or choice is not None or not _is_usual(found) else _usual_plan
+    made = make(zone, source, tzdata_version(), found.branch, calendar, reasons, jitter.total_seconds(), choice)
     due_at = found.due.replace(tzinfo=UTC) + jitter + (timing.shifted_by or _NO_TIME)
     return Next(slot=Slot(local=found.local, fold=found.fold), number=number, due_at=due_at, plan=made)
+
+
+def _is_usual(found: Found) -> bool:
+    """Does nothing of how the slot came to its instant say which slot it is?"""
+    return found.branch == "normal" and found.merged is None and not isinstance(found, Moved)
+
+
+def _plan(
+    zone: str,
+    source: ZoneSource,
+    tzdata: str,
+    branch: Branch,
+    calendar: str | None,
+    reasons: tuple[Reason, ...],
+    jitter_s: float,
+    choice: Choice | None,
+) -> Plan:
+    return Plan(
+        zone=zone,
+        zone_source=source,
+        tzdata=tzdata,
+        branch=branch,
+        calendar=calendar,
+        jitter_s=jitter_s,
+        reasons=reasons,
+        choice=choice,
+    )
+
+
+#: Nearly all slots of a zone have the same plan, which is immutable: making it is a tenth of what a slot costs.
+_usual_plan = lru_cache(maxsize=4096)(_plan)
 
 
 def _jitter(widest: timedelta, ctx: Context, found: Found) -> timedelta:

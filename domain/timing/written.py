@@ -36,7 +36,7 @@ def _read_instant(value: object) -> datetime:
     if value.tzinfo is None:
         raise ValueError(f"{value.isoformat()} has no offset: add Z or +02:00, or give `local` with a `zone`")
     _in_range(value)
-    return value.astimezone(UTC)
+    return value if value.tzinfo is UTC else value.astimezone(UTC)
 
 
 def _read_local(value: object) -> datetime:
@@ -66,7 +66,8 @@ def _read_bound(value: object) -> date | datetime:
 
 
 def _read_resolved_local(value: object) -> datetime:
-    return _read_local(value).replace(fold=0)
+    local = _read_local(value)
+    return local.replace(fold=0) if local.fold else local
 
 
 def _iso(value: date | datetime) -> str:
