@@ -11,11 +11,12 @@ from horae.domain.timing.walker import SEARCH_YEARS
 class BusinessDays:
     """The nth business day of each month, as a rule (`walker.Rule`)."""
 
-    __slots__ = ("_asked", "_at", "_calendar")
+    __slots__ = ("_asked", "_at", "_calendar", "_known")
 
     def __init__(self, asked: BusinessDay, calendar: Calendar) -> None:
         self._asked, self._calendar = asked, calendar
         self._at = timedelta(hours=int(asked.at[:2]), minutes=int(asked.at[3:]))
+        self._known: dict[tuple[int, int], datetime | None] = {}  # of each month that was looked at: 2,770 at most
 
     def next(self, local: datetime) -> datetime | None:
         """The first such time after `local`; None: there is none within reach."""
@@ -24,7 +25,9 @@ class BusinessDays:
             if year > 2200:
                 return None
             if not self._asked.months or month in self._asked.months:
-                found = self._of(year, month)
+                if (year, month) not in self._known:
+                    self._known[year, month] = self._of(year, month)
+                found = self._known[year, month]
                 if found is not None and found > local:
                     return found
             year, month = (year + 1, 1) if month == 12 else (year, month + 1)

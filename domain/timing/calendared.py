@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from horae.domain.timing.businessdays import BusinessDays
 from horae.domain.timing.opendays import DEFAULT, REACH_DAYS, Calendar, OnCalendar
-from horae.domain.timing.ordinals import Ordinals
+from horae.domain.timing.ordinals import SHORT_STRIDE, Ordinals
 from horae.domain.timing.series import Found, Series, Source, WallSource, series_of
 from horae.domain.timing.values import Every, Interval, Reason
 from horae.domain.timing.walker import SEARCH_YEARS
@@ -49,7 +49,7 @@ class CalendarSeries:
     def __init__(self, base: Series, kept: OnCalendar, calendar: Calendar, zone: str) -> None:
         self._base, self._kept, self._calendar, self._zone = base, kept, calendar, zone
         self.begin, self.end, self.count = base.begin, base.end, base.count
-        self._ordinals = Ordinals(base.begin)
+        self._ordinals = Ordinals(base.begin, SHORT_STRIDE)
         self.source: Source = _Source(self, base.source)
         self._drops = kept.move == "drop"
         self._groups: dict[date, list[Found]] = {}

@@ -6,30 +6,59 @@ sixty days at nine o'clock none does for nearly four years, and the next one is 
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from math import gcd
 
 #: A cycle of more stretches than this is looked at in two cycles, one inside the other.
 MOST = 500
-#: So many stretches are tried one after the other, and each of a cycle once, before the step's way round is computed.
-_TRIES = 4
+#: Of a cycle in which no more steps than this fall into a stretch, all of them are listed.
+_LISTED = 1_000
+#: So many stretches are tried one after the other before each of a cycle is asked how far away it is.
+_TRIES = 8
 
 Spans = list[tuple[int, int]]
 
 
 class Cycle:
-    """Stretches of a cycle, from each start up to but not including its end; ascending, none of them touching."""
+    """Stretches of a cycle, from each start up to but not including its end, and what comes at a step from a phase on.
 
-    __slots__ = ("_ends", "_length", "_spans")
+    The stretches ascend and do not touch. Steps come back to the same place after `turn` of them; those of a turn that
+    fall into a stretch are listed where they are few.
+    """
 
-    def __init__(self, length: int, spans: Spans) -> None:
-        self._length, self._spans = length, spans
+    __slots__ = ("_apart", "_back", "_ends", "_length", "_listed", "_phase", "_spans", "_step", "_turn")
+
+    def __init__(self, length: int, spans: Spans, step: int, phase: int) -> None:
+        self._length, self._spans, self._step = length, spans, step
         self._ends = [end for _, end in spans]
+        self._apart = gcd(step, length)  # places that are stepped on lie so far apart
+        self._turn, self._phase = length // self._apart, phase % length
+        self._back = pow(step // self._apart, -1, self._turn)
+        self._listed: list[int] | None = None
+        if sum(end - start for start, end in spans) <= _LISTED * self._apart:
+            first = phase % self._apart
+            places = (place for a, b in spans for place in range(a + (first - a) % self._apart, b, self._apart))
+            self._listed = sorted(self._index(place) for place in places)
 
-    def ahead(self, at: int, step: int) -> int | None:
-        """The least multiple of `step`, 0 included, that brings `at` into a stretch; None: none does."""
-        gone, spans, length = 0, self._spans, self._length
-        for _ in range(_TRIES + len(spans)):
+    def ahead(self, at: int) -> int | None:
+        """How far it is to the first step into a stretch from `at` on, which is a step itself; None: there is none."""
+        if self._listed is None:
+            return self._searched(at)
+        if not self._listed:
+            return None
+        now = self._index(at)
+        i = bisect_left(self._listed, now)
+        coming = self._listed[i] if i < len(self._listed) else self._listed[0] + self._turn
+        return (coming - now) * self._step
+
+    def _index(self, place: int) -> int:
+        """Which of a turn's steps goes to a place."""
+        return (place - self._phase) // self._apart * self._back % self._turn
+
+    def _searched(self, at: int) -> int | None:
+        gone, spans, length, step = 0, self._spans, self._length, self._step
+        for _ in range(_TRIES):
             place = (at + gone) % length
             i = bisect_right(self._ends, place)
             start = spans[i][0] if i < len(spans) else spans[0][0] + length
@@ -60,7 +89,7 @@ def first_within(step: int, length: int, low: int, high: int) -> int | None:
     return None if rounds is None else -(-(low + rounds * length) // step)
 
 
-def cycles(levels: Sequence[tuple[int, int, Sequence[int]]]) -> list[Cycle]:
+def cycles(levels: Sequence[tuple[int, int, Sequence[int]]], step: int, phase: int) -> list[Cycle]:
     """What lies on none of the values of a level is in no stretch: of (length, unit, values), the finest level first.
 
     The length of a level is the unit of the next. Levels that leave out nothing cost nothing.
@@ -72,7 +101,7 @@ def cycles(levels: Sequence[tuple[int, int, Sequence[int]]]) -> list[Cycle]:
     for _, unit, values in levels:
         inside = [(0, unit)] if inner is None else inner
         if len(inside) * len(values) > MOST and inside != [(0, unit)]:
-            found.append(Cycle(unit, inside))
+            found.append(Cycle(unit, inside, step, phase))
             inside = [(0, unit)]
         inner = []
         for start, end in ((value * unit + a, value * unit + b) for value in values for a, b in inside):
@@ -81,5 +110,5 @@ def cycles(levels: Sequence[tuple[int, int, Sequence[int]]]) -> list[Cycle]:
             else:
                 inner.append((start, end))
     if inner is not None:
-        found.append(Cycle(levels[-1][0], inner))
+        found.append(Cycle(levels[-1][0], inner, step, phase))
     return found

@@ -14,6 +14,8 @@ from typing import Protocol
 
 #: Slots from one place that is remembered to the next, at least: the longest walk to one that has been passed before.
 STRIDE = 32
+#: The same where each slot is dear, as calendars' are.
+SHORT_STRIDE = 4
 
 
 class Due(Protocol):
@@ -32,9 +34,10 @@ Leap = Callable[[datetime, datetime], tuple[datetime, int] | None]
 class Ordinals:
     """Of one series, whose slots lie strictly later one than the other."""
 
-    __slots__ = ("_marks",)
+    __slots__ = ("_marks", "_stride")
 
-    def __init__(self, begin: datetime) -> None:
+    def __init__(self, begin: datetime, stride: int = STRIDE) -> None:
+        self._stride = stride
         self._marks = [(begin, 0)]  # instants, ascending, and how many slots lie up to and on each
 
     def of(self, due: datetime, later: Callable[[datetime], Due | None], most: int, leap: Leap | None = None) -> int:
@@ -53,7 +56,7 @@ class Ordinals:
             if found is None or found.due >= due:
                 break
             at, number = found.due, number + 1
-            if at > grown[-1][0] and number >= grown[-1][1] + STRIDE:
+            if at > grown[-1][0] and number >= grown[-1][1] + self._stride:
                 grown.append((at, number))
         if len(grown) > 1 and grown[-1][0] > self._marks[-1][0]:
             self._marks = [*marks, *grown[1:]]  # replaced as a whole: another thread may be reading it

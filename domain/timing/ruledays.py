@@ -28,6 +28,7 @@ class RuleDays:
         self._months, self._weeks, self._year_days, self._month_days, days = parts
         self._weekdays = frozenset(weekday for weekday, n in days if n == 0)
         self._nth = frozenset((weekday, n) for weekday, n in days if n)
+        self._some_weekdays = self._weekdays | {weekday for weekday, _ in self._nth}
         self._nth_in_year = frequency == YEARLY and not self._months
 
     @classmethod
@@ -58,6 +59,8 @@ class RuleDays:
             before = date(year, month, 1).toordinal() - date(year, 1, 1).toordinal()
             of_year = {day if day > 0 else 366 + isleap(year) + day for day in self._year_days}
             return sorted(day - before for day in of_year if 1 <= day - before <= length)
+        if self._weeks:
+            return self._of_weeks(year, month)
         if self.interval > 1 and self.frequency in (WEEKLY, DAILY):
             begin = date(year, month, 1)
             index = _period_index(self.frequency, self.week_start, begin)
@@ -66,9 +69,20 @@ class RuleDays:
                 return range(1 + ahead, length + 1, self.interval)
             if index + ahead > _period_index(WEEKLY, self.week_start, begin.replace(day=length)):
                 return ()
-        if self._weekdays and not self._nth:
-            return [day for day in range(1, length + 1) if (first + day - 1) % 7 in self._weekdays]
+        if self._some_weekdays:
+            return [day for day in range(1, length + 1) if (first + day - 1) % 7 in self._some_weekdays]
         return range(1, length + 1)
+
+    def _of_weeks(self, year: int, month: int) -> list[int]:
+        """Days of the month that lie in a named week, whichever year that one belongs to."""
+        middles: set[date] = set()  # of each week its fourth day, which is of the year that counts it
+        for of_year in {year - (month == 1), year + (month == 12)}:
+            first, _ = _week_number(date(of_year, 1, 4), self.week_start)
+            middle = _middle(date(of_year, 1, 4), self.week_start) - timedelta(days=7 * first)
+            total = _week_number(date(of_year, 12, 28), self.week_start)[0]
+            middles |= {middle + timedelta(days=7 * (week if week > 0 else total + 1 + week)) for week in self._weeks}
+        days = {middle + timedelta(days=n) for middle in middles for n in range(-3, 4)}
+        return sorted(day.day for day in days if (day.year, day.month) == (year, month))
 
     def period(self, day: date) -> list[date]:
         """The named days of the year, month, week or day that holds `day`."""
@@ -100,11 +114,13 @@ class RuleDays:
         bounds = [{YEARLY: min(366, 31 * months), MONTHLY: 31, WEEKLY: 7}.get(self.frequency, 1)]
         if self._weekdays or self._nth:
             each = {YEARLY: 53, MONTHLY: 5}.get(self.frequency, 1)
-            bounds.append(each * len(self._weekdays) + (months if yearly else 1) * len(self._nth))
+            bounds.append(each * len(self._weekdays) + (len(self._months) or 1) * len(self._nth))
         if self._month_days:
             bounds.append((months if yearly else 1) * len(self._month_days))
         if self._year_days and yearly:
             bounds.append(len(self._year_days))
+        if self._weeks:
+            bounds.append(7 * len(self._weeks) + 6)  # of the first and last one also the neighbours' in the year
         return min(bounds)
 
     def _in_phase(self, day: date) -> bool:
@@ -208,7 +224,11 @@ def _after_period(days: RuleDays, day: date) -> date:
 
 def _week_number(day: date, week_start: int) -> tuple[int, int]:
     """Number of the day's week (the first has at least four days in its year) and how many its week-year has."""
-    middle = day - timedelta(days=(day.weekday() - week_start) % 7) + timedelta(days=3)
-    last = date(middle.year, 12, 28)
-    last_middle = last - timedelta(days=(last.weekday() - week_start) % 7) + timedelta(days=3)
+    middle = _middle(day, week_start)
+    last_middle = _middle(date(middle.year, 12, 28), week_start)
     return (middle.timetuple().tm_yday - 1) // 7 + 1, (last_middle.timetuple().tm_yday - 1) // 7 + 1
+
+
+def _middle(day: date, week_start: int) -> date:
+    """The fourth day of the day's week."""
+    return day - timedelta(days=(day.weekday() - week_start) % 7) + timedelta(days=3)

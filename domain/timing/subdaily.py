@@ -35,10 +35,11 @@ class SubdailyWalk:
         self._phase = _seconds(start) // unit * unit % self._step
         hours, minutes, seconds = times
         # An ordinal day is a Monday where it leaves 1 when divided by seven.
-        weekdays = sorted((weekday + 1) % 7 for weekday in days.weekdays)
+        weekdays = tuple(sorted((weekday + 1) % 7 for weekday in days.weekdays))
         levels = [(60, 1, seconds)] if frequency == SECONDLY else []
         levels += [(3600, 60, minutes)] if frequency >= MINUTELY else []
-        self._cycles = cycles([*levels, (_DAY_S, 3600, hours), (7 * _DAY_S, _DAY_S, weekdays)])
+        levels += [(_DAY_S, 3600, hours), (7 * _DAY_S, _DAY_S, weekdays)]
+        self._cycles = cycles(levels, self._step, self._phase)
         inner_minutes = minutes if frequency == HOURLY else (0,)
         inner_seconds = seconds if frequency < SECONDLY else (0,)
         within = [minute * 60 + second for minute in inner_minutes for second in inner_seconds]
@@ -81,7 +82,7 @@ class SubdailyWalk:
     def _admitted_from(self, period: int) -> int | None:
         """`period` if the BY parts admit it, else a second up to which they admit none; None: they never do again."""
         for cycle in self._cycles:
-            ahead = cycle.ahead(period, self._step)
+            ahead = cycle.ahead(period)
             if ahead != 0:
                 return None if ahead is None else period + ahead
         day = date.fromordinal(period // _DAY_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from datetime import date, datetime, timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from horae.domain import timing as t
 from horae.domain.timing import rrule, ruleset
 from horae.domain.timing.ruledays import RuleDays, SetWalk
 from horae.domain.timing.series import series_of
+from horae.domain.timing.walker import DayWalk
 from tests.domain.timing.cases import context, every, locals_of, take
 
 START = datetime.fromisoformat("2026-01-05T09:00")
@@ -122,6 +124,8 @@ def test_a_part_whose_time_is_still_to_come_is_not_asked_again() -> None:
         "FREQ=MONTHLY;BYMONTHDAY=1,-1;BYSETPOS=3",
         "FREQ=YEARLY;BYMONTH=3;BYDAY=2MO;BYSETPOS=2",
         "FREQ=YEARLY;BYYEARDAY=20,40;BYSETPOS=3",
+        "FREQ=YEARLY;BYDAY=-1TH;BYSETPOS=3",
+        "FREQ=YEARLY;BYWEEKNO=5,52;BYSETPOS=-21",
         "FREQ=HOURLY;BYMINUTE=9;BYSETPOS=2",
     ],
 )
@@ -133,12 +137,30 @@ def test_positions_that_no_period_has_are_not_looked_for(rule: str) -> None:
     assert RuleDays.days.cache_info() == before
 
 
-@pytest.mark.parametrize("days", ["BYDAY=MO,FR", "BYDAY=2MO,-1MO,FR", "BYMONTHDAY=1,31,-1", "BYMONTH=1,2"])
+@pytest.mark.parametrize(
+    "days", ["BYDAY=MO,FR", "BYDAY=2MO,-1MO,FR", "BYMONTHDAY=1,31,-1", "BYMONTH=1,2", "BYWEEKNO=1,-1"]
+)
 @pytest.mark.parametrize("frequency", ["YEARLY", "MONTHLY"])
 def test_no_period_has_more_days_than_the_bound(frequency: str, days: str) -> None:
     """Twelve years, leap years among them: a position within the longest period is therefore looked for."""
+    if "BYWEEKNO" in days and frequency == "MONTHLY":
+        return  # RFC 5545 has week numbers in a year only
     walk = rrule.walk(rrule.parse(f"FREQ={frequency};{days};BYSETPOS=1"), START)
     assert isinstance(walk, SetWalk)
     table = walk._days
     for year in range(2024, 2036):
         assert all(len(table.period(date(year, month, 1))) <= table.most for month in range(1, 13))
+
+
+@pytest.mark.covers("REC-02")
+@pytest.mark.parametrize("week_start", ["MO", "SU", "TH"])
+@pytest.mark.parametrize("weeks", ["1", "53", "-1", "-53", "1,27,-2", "20;BYDAY=MO", "52,-52;BYDAY=SU,MO"])
+def test_the_days_of_named_weeks_are_those_whose_own_week_has_the_number(weeks: str, week_start: str) -> None:
+    """Around each new year, where weeks belong to the year beside: forty years, each day held to ISO 8601's count."""
+    table = rrule.walk(rrule.parse(f"FREQ=YEARLY;BYWEEKNO={weeks};WKST={week_start}"), START)
+    assert isinstance(table, DayWalk)
+    assert isinstance(table.table, RuleDays)
+    for year, month in ((year, month) for year in range(1990, 2030) for month in (1, 2, 5, 7, 12)):
+        length = monthrange(year, month)[1]
+        literal = tuple(day for day in range(1, length + 1) if table.table._matches(date(year, month, day)))
+        assert table.table.days(year, month) == literal

@@ -50,15 +50,15 @@ def test_cycles_go_to_the_first_moment_that_all_levels_name(
     wanted = next((moment for moment in range(at, at + 3000 * step, step) if named(moment)), None)
     found: int | None = at
     while found is not None and found < at + 3000 * step:
-        ahead = _furthest(cycles(levels), found, step)
+        ahead = _furthest(cycles(levels, step, at), found)
         if ahead == 0:
             break
         found = found + ahead if ahead is not None else None
     assert (found if found is not None and found < at + 3000 * step else None) == wanted
 
 
-def _furthest(found: list[Cycle], at: int, step: int) -> int | None:
-    ahead = [cycle.ahead(at, step) for cycle in found]
+def _furthest(found: list[Cycle], at: int) -> int | None:
+    ahead = [cycle.ahead(at) for cycle in found]
     return None if None in ahead else max((each for each in ahead if each is not None), default=0)
 
 
@@ -127,6 +127,7 @@ def _named(rule: rrule.Recurrence, at: datetime) -> bool:
     [
         ("FREQ=MINUTELY;INTERVAL=1441;BYHOUR=9", "2026-03-05T09:59:07", "2029-12-16T09:00:07"),
         ("FREQ=SECONDLY;INTERVAL=86401;BYHOUR=10;BYMINUTE=0", "2026-02-26T09:00:59", "2035-11-07T10:00:00"),
+        ("FREQ=SECONDLY;INTERVAL=86401;BYHOUR=10", "2026-02-26T09:00:59", "2035-11-07T10:00:00"),
         ("FREQ=HOURLY;INTERVAL=168;BYDAY=TU", "2026-02-26T09:00:59", "None"),
         ("FREQ=MINUTELY;INTERVAL=90;BYHOUR=10;BYMINUTE=0", "2026-02-26T09:00:59", "None"),
     ],
