@@ -34,8 +34,11 @@ ONCE: list[tuple[str, dict[str, object]]] = [
     ("at an instant", {"kind": "at", "at": "2026-12-01T09:00:00+01:00"}),
     ("at a local time", {"kind": "at", "local": "2026-12-01T09:00", "zone": _ZONE}),
     ("after a delay", {"kind": "in", "delay": "PT30M", "zone": _ZONE}),
-    ("in words, understood", {"kind": "phrase", "text": "tomorrow at 9 AM", "zone": _ZONE}),
-    ("best, by the default", {"kind": "best", "from": "2026-12-01", "to": "2026-12-08", "zone": _ZONE}),
+    ("in words, once they are understood", {"kind": "phrase", "text": "tomorrow at 9 AM", "zone": _ZONE}),
+    (
+        "best, where nothing is known of anybody",
+        {"kind": "best", "from": "2026-12-01", "to": "2026-12-08", "zone": _ZONE},
+    ),
 ]
 
 #: (what it is, fields, microseconds that a slot may cost)
