@@ -27,6 +27,7 @@ from horae.api.routes import (
     events,
     feeds,
     histories,
+    importing,
     keys,
     occurrences,
     recipientmoves,
@@ -71,9 +72,10 @@ def create_app(services: Services) -> FastAPI:
     app.state.authenticator = authenticator
     app.state.streams = OpenStreams(services.settings.event_streams_per_key)
     app.state.monitor = Monitor(services, time.monotonic(), metrics)
-    # Bulk before schedules: its path must not be read as a schedule's id.
+    # Bulk and import before schedules: their paths must not be read as a schedule's id.
     for module in (
         bulk,
+        importing,
         schedules,
         changes,
         backfills,
@@ -104,6 +106,8 @@ def create_app(services: Services) -> FastAPI:
     app.state.limiter = limiter
     # Feeds that are written at the same time: each is a thread at work.
     app.state.rendering = asyncio.Semaphore(2)
+    # The same of calendar files that are read; each may take long, and feeds should not wait for them.
+    app.state.importing = asyncio.Semaphore(1)
     app.add_middleware(
         Door,
         authenticator=authenticator,

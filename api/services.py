@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from horae.commands.calendars import Calendars
 from horae.commands.engagements import Engagements
 from horae.commands.feeds import Feeds
+from horae.commands.importing import CalendarReader
 from horae.commands.keys import Keys
 from horae.commands.models import Models
 from horae.commands.occurrences import Occurrences
@@ -109,6 +110,7 @@ class Services:
     zone_changes: ZoneChanges
     recipient_moves: RecipientMoves
     feeds: Feeds
+    read_calendar: CalendarReader
     store: EventStore
     #: Of the restricted role `horae_api`, with search_path = read.
     pool: Pool

@@ -32,6 +32,7 @@ from horae.infra.commanding import commands_over
 from horae.infra.connections import api_pool
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.ids import NewIds
+from horae.infra.importing.reading import calendar_entries
 from horae.infra.incarnation import started_at
 from horae.infra.lag import LagWatch, cancelled
 from horae.infra.outside import outside_checks
@@ -99,6 +100,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 store, clock, ids, made.standing, made.standing, settings.default_zone, settings.standard
             ),
             # Keys and tokens live on real time, whatever the service's clock says.
+            read_calendar=calendar_entries,
             feeds=Feeds(store, real_clock, ids, refs, secrets.token_bytes),
             keys=Keys(store, real_clock, ids, secrets.token_bytes),
             store=store,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, time
 from typing import Any
 from uuid import UUID
 
-from pydantic import Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from horae.api.models.schedules import CreateSchedule, Request, Shown
 from horae.domain import timing as t
 from horae.domain.conflicts import Settlement
 from horae.domain.draft import Draft, RecipientId
+from horae.domain.personal import CHANNEL_LIMIT
 from horae.domain.timing import wherever
 from horae.domain.timing.wherever import NoZone, Past
 
@@ -42,6 +43,40 @@ class BulkShown(Shown):
     rejected: int
     position: int | None = Field(default=None, description="Of the last item that was stored.")
     items: list[BulkItemShown]
+
+
+class FileQuery(BaseModel):
+    """What a calendar file does not say."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channel: str = Field(
+        min_length=1, max_length=CHANNEL_LIMIT, description="Over which its events go out.", examples=["log:"]
+    )
+    all_day_at: time = Field(default=time(9), description="When all-day events go out, by the recipient's clock.")
+    conflicts: str | None = Field(
+        default=None, max_length=400, description="What becomes of conflicts: a strategy's name, or the JSON of one."
+    )
+
+
+class ImportItemShown(BulkItemShown):
+    """The result of one event for one of its attendees."""
+
+    event: int = Field(description="Which VEVENT of the file, from 1 on.")
+    uid: str | None = Field(default=None, description="Its UID.")
+    not_left_out: list[str] = Field(
+        default_factory=list, description="Dates that an EXDATE leaves out and that the series does not have."
+    )
+
+
+class ImportShown(Shown):
+    """The results of an import."""
+
+    created: int
+    replayed: int = Field(description="There already, from an earlier import.")
+    rejected: int
+    position: int | None = Field(default=None, description="Of the last event that was stored.")
+    items: list[ImportItemShown]
 
 
 class Wherever(Request):

@@ -177,22 +177,23 @@ async def _results(request: Request, call: Call, items: AsyncIterator[Raw]) -> A
     async for raw in items:
         waiting.append(raw)
         if len(waiting) == CHUNK:
-            for shown in await _store(request, call, waiting):
+            for shown in await stored(request, call, waiting):
                 yield shown
             waiting = []
     if waiting:
-        for shown in await _store(request, call, waiting):
+        for shown in await stored(request, call, waiting):
             yield shown
 
 
-async def _store(request: Request, call: Call, raws: list[Raw]) -> list[BulkItemShown]:
+async def stored(request: Request, call: Call, raws: list[Raw]) -> list[BulkItemShown]:
+    """Ask for these items, each for itself; their results, in order."""
     judged = [_judge(index, value) for index, value in raws]
     good = [item for item in judged if isinstance(item, BulkItem)]
-    stored = await services_of(request).schedules.bulk_create(call, good)
-    for item, result in zip(good, stored, strict=True):
+    created = await services_of(request).schedules.bulk_create(call, good)
+    for item, result in zip(good, created, strict=True):
         if result.answer is not None and not result.answer.replayed:
             request.app.state.metrics.created(item.draft)
-    outcomes = iter(stored)
+    outcomes = iter(created)
     results = (next(outcomes) if isinstance(item, BulkItem) else item for item in judged)
     return list(_shown(request, results))
 

@@ -15,10 +15,10 @@ from typing import Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from horae.commands.importing import ImportFileError, Item, Reject, asking, policy_of
 from horae.infra.cli.client import ApiKey, AsJson, Data, Url, connect
 from horae.infra.cli.output import console, errors, fail, say, show_json, table
 from horae.infra.importing.calendar import read_calendar
-from horae.infra.importing.items import ImportFileError, Item, Reject, asking, policy_of
 from horae.infra.importing.sending import Accepted, Report, check, send
 from horae.infra.importing.table import read_table
 from horae.infra.importing.text import decode

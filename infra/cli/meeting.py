@@ -6,8 +6,8 @@ from typing import Any
 
 import typer
 
+from horae.commands.importing import policy_of
 from horae.infra.cli.output import say, table
-from horae.infra.importing.items import policy_of
 
 Conflicts = typer.Option(
     None,

@@ -19,9 +19,9 @@ from urllib.parse import unquote
 
 import icalendar
 
+from horae.commands.importing import ImportFileError, Item, Reject
 from horae.domain import errors
 from horae.domain.timing import ruleset, zones
-from horae.infra.importing.items import ImportFileError, Item, Reject
 from horae.infra.importing.zones import FileZones, Stretch, UnknownZoneError
 
 _NAMES = {
@@ -37,6 +37,8 @@ _NAMES = {
 #: Whose it is, in our own feeds; percent-encoded.
 RECIPIENT = "X-HORAE-RECIPIENT"
 
+#: Of an unknown zone's event so many times are counted; with more it is taken as going on.
+_MOST_COUNTED = 1_000
 #: Of an Idempotency-Key's 255 characters, what is left behind `import:ics:`.
 _NAME_LIMIT = 244
 
@@ -252,6 +254,7 @@ def _stretch(event: Any) -> Stretch:
             (rule,) = ruleset.parse(text).rules
         except errors.Invalid:
             continue  # it is refused, with the reason, where the schedule is asked for
-        ends = ruleset.last_of(rule, begin)
+        # A file may bring thousands, and each is counted through.
+        ends = ruleset.last_of(rule, begin) if (rule.count or 0) <= _MOST_COUNTED else None
         last = max(last, ends) if last is not None and ends is not None else None
     return Stretch(begin, last, written.year if isinstance(written, date) else None)

@@ -9,17 +9,16 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import sha256
 from itertools import islice
 from typing import Any, Protocol
 from uuid import UUID
 
 from pydantic import ValidationError
 
+from horae.commands.importing import Item, Reject
 from horae.domain import timing as t
 from horae.domain.draft import Draft, check_draft
 from horae.domain.errors import HoraeError, Invalid
-from horae.infra.importing.items import Item, Reject
 from horae.infra.problems import Refused
 
 #: Items in one bulk request.
@@ -107,9 +106,7 @@ def _send_chunk(api: Poster, items: Sequence[Item], report: Report) -> None:
 
 
 def _skip(api: Poster, item: Item, schedule: str, slot: str, report: Report) -> None:
-    # A hash: keys may have characters that a header cannot carry, and any length.
-    key = sha256(f"{item.idempotency_key}:skip:{slot}".encode()).hexdigest()
-    headers = {"Idempotency-Key": f"import:skip:{key}"}
+    headers = {"Idempotency-Key": item.skip_key(slot)}
     try:
         api.post(f"/v1/schedules/{schedule}/skip", {"slot": slot, "fold": 0}, headers=headers)
     except Refused as refused:
@@ -127,23 +124,14 @@ def _rejected(item: Item, problem: dict[str, Any]) -> Reject:
     what = str(problem.get("detail") or problem.get("title"))
     if others := problem.get("conflicts"):
         what += f" It meets {', '.join(each['schedule'] for each in others)}."
-    column = _column(str(problem.get("field") or "row"))
     hint = str(problem.get("hint") or "")
-    return Reject(item.row, item.line, item.names.get(column, column), what, hint, item.label)
+    return Reject(item.row, item.line, item.place(str(problem.get("field") or "row")), what, hint, item.label)
 
 
 def _path(location: tuple[int | str, ...]) -> str:
     # The second part of a place in the timing is the union's tag, which the body does not have.
     parts = location[:1] + location[2:] if location[0] == "timing" and len(location) > 2 else location
     return ".".join(str(part) for part in parts)
-
-
-def _column(path: str) -> str:
-    """The column that a field of the request came from: `timing.zone` -> `zone`, `tags[0]` -> `tags`."""
-    parts = [part for part in path.replace("[", ".").replace("]", "").split(".") if part and not part.isdigit()]
-    if parts and parts[0] in ("timing", "content") and len(parts) > 1:
-        return parts[1]
-    return parts[0] if parts else "row"
 
 
 def check(entries: Iterable[Item | Reject], *, now: datetime, default_zone: str) -> Iterator[Accepted | Reject]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
 
-from horae.infra.importing.items import ImportFileError, Item, Reject, policy_of
+from horae.commands.importing import ImportFileError, Item, Reject, policy_of
 
 #: Columns with a meaning of their own; `subject`, `body` and every other column go into the content.
 TIMING_COLUMNS = ("at", "local", "zone", "delay", "phrase", "cron", "rrule", "starts_at", "ends_at", "count")

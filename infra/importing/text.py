@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from charset_normalizer import from_bytes
 
-from horae.infra.importing.items import ImportFileError
+from horae.commands.importing import ImportFileError
 
 _MARKS = [
     (codecs.BOM_UTF8, "utf-8"),

@@ -11,7 +11,7 @@ from horae.api import openapi
 from tests.api.world import World
 
 #: Nothing is stored, or each report brings an id of its own, or a repeat does no harm.
-_WITHOUT_KEY = ("/v1/timings/preview", "/v1/clock/advance", "/v1/engagements", "/v1/models/fit")
+_WITHOUT_KEY = ("/v1/timings/preview", "/v1/clock/advance", "/v1/engagements", "/v1/models/fit", "/v1/schedules/import")
 ALWAYS = {"401", "403", "404", "422", "429"}
 
 

@@ -34,6 +34,7 @@ from horae.domain.key import Scope
 from horae.infra.calendarsource import HttpCalendarSource
 from horae.infra.eventstore import PostgresEventStore
 from horae.infra.ids import NewIds
+from horae.infra.importing.reading import calendar_entries
 from horae.infra.incarnation import started_at
 from horae.infra.neighbours import ReadModelNeighbours
 from horae.infra.secrets import Refs
@@ -192,6 +193,7 @@ async def make_world(
             subscriptions=Subscriptions(calendars, clock, real_clock, source, timedelta(seconds=1)),
             recipient_moves=RecipientMoves(store, clock, ids, refs, standing, standing, recipients),
             zone_changes=ZoneChanges(store, clock, ids, standing, standing),
+            read_calendar=calendar_entries,
             feeds=Feeds(store, real_clock, ids, refs, secrets.token_bytes),
             keys=Keys(store, real_clock, ids, secrets.token_bytes),
             store=store,

@@ -167,3 +167,18 @@ async def test_another_tenant_sees_nothing_in_lists_and_streams(
     assert answered(await other.get("/v1/me"), 200)["tenant"] == "globex"
     secrets = [answered(await client.get("/v1/signing-secret"), 200)["secret"] for client in (live.client, other)]
     assert secrets[0] != secrets[1]
+
+
+async def test_a_calendar_file_of_the_same_names_is_each_tenants_own(live: Live, other: httpx.AsyncClient) -> None:
+    """UIDs make a second import of a file add nothing, but not another tenant's first."""
+    event = f"UID:{fresh()}\nDTSTART:20300101T090000Z\nRRULE:FREQ=YEARLY\nATTENDEE:mailto:ann@example.com"
+    file = f"BEGIN:VCALENDAR\nBEGIN:VEVENT\n{event}\nEND:VEVENT\nEND:VCALENDAR\n".replace("\n", "\r\n")
+    headers = {"Content-Type": "text/calendar"}
+    found = []
+    for client in (live.client, other, live.client):
+        answer = await client.post("/v1/schedules/import?channel=log:", content=file, headers=headers)
+        (item,) = answered(answer, 200)["items"]
+        found.append((item["id"], item["replayed"]))
+    (ours, _), (theirs, replayed), again = found
+    assert (ours != theirs, replayed, again) == (True, False, (ours, True))
+    assert (await other.get(f"/v1/schedules/{ours}")).status_code == 404

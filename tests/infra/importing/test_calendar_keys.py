@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from horae.commands.importing import Item
 from horae.infra.importing.calendar import read_calendar
-from horae.infra.importing.items import Item
 
 EVENT = """BEGIN:VCALENDAR
 VERSION:2.0

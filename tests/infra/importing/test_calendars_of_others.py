@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from horae.commands.importing import Item, Reject
 from horae.domain import errors
 from horae.domain import timing as t
 from horae.infra.importing.calendar import read_calendar
-from horae.infra.importing.items import Item, Reject
 from tests.domain.timing.cases import context, timing, walk
 from tests.infra.importing.test_round_trip import event, file
 

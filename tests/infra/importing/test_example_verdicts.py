@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from examples import generate
+from horae.commands.importing import Reject
 from horae.infra.importing.calendar import read_calendar
-from horae.infra.importing.items import Reject
 from horae.infra.importing.sending import check
 from horae.infra.importing.table import read_table
 from horae.infra.importing.text import decode

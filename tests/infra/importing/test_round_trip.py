@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from horae.commands.importing import Item, Reject
 from horae.domain import timing as t
 from horae.infra.importing.calendar import read_calendar
-from horae.infra.importing.items import Item, Reject
 from tests.api.test_icalendar_holds import CASES, MOVES, NOW, Case, Moves, compared, file_of, row, slots
 
 CASE_ID = UUID(int=1)

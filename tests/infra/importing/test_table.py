@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from horae.infra.importing.items import ImportFileError, Item, Reject, asking, policy_of
+from horae.commands.importing import ImportFileError, Item, Reject, asking, policy_of
 from horae.infra.importing.table import read_table
 from horae.infra.importing.text import decode
 

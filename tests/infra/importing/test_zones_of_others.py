@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from horae.commands.importing import Item, Reject
 from horae.domain import timing as t
 from horae.domain.timing import zones
 from horae.domain.timing.observances import observances
 from horae.infra.importing.calendar import read_calendar
-from horae.infra.importing.items import Item, Reject
 from tests.domain.timing.cases import context, timing, walk
 from tests.infra.importing.test_round_trip import event, file
 

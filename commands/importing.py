@@ -1,11 +1,16 @@
-"""What a file's lines come to: an item to send, or a reject with a reason. Shared by all formats."""
+"""What a file's lines come to: an item to send, or a reject with a reason. Shared by all formats.
+
+Place in the flow: a reader of `infra.importing` -> *here* -> `horae import`, or the API's own import.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from datetime import time
+from hashlib import sha256
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,24 @@ class Item:
     #: The file's words for the request's fields, where they differ: {"local": "DTSTART"}.
     names: Mapping[str, str] = field(default_factory=dict)
 
+    def place(self, path: str) -> str:
+        """The file's word for a field of the request: `timing.local` is its DTSTART, `tags[0]` its column `tags`."""
+        column = _column(path)
+        return self.names.get(column, column)
+
+    def skip_key(self, slot: str) -> str:
+        """The idempotency key under which a slot is left out."""
+        # A hash: keys may have characters that a header cannot carry, and any length.
+        return f"import:skip:{sha256(f'{self.idempotency_key}:skip:{slot}'.encode()).hexdigest()}"
+
+
+def _column(path: str) -> str:
+    """The column that a field of the request came from: `timing.zone` -> `zone`, `tags[0]` -> `tags`."""
+    parts = [part for part in path.replace("[", ".").replace("]", "").split(".") if part and not part.isdigit()]
+    if parts and parts[0] in ("timing", "content") and len(parts) > 1:
+        return parts[1]
+    return parts[0] if parts else "row"
+
 
 @dataclass(frozen=True, slots=True)
 class Reject:
@@ -44,6 +67,17 @@ class Reject:
 
 class ImportFileError(Exception):
     """The file as a whole cannot be read: the message says why and what to do."""
+
+
+class CalendarReader(Protocol):
+    """What reads iCalendar files."""
+
+    def __call__(self, text: str, *, channel: str, all_day_at: time) -> list[Item | Reject]:
+        """Every VEVENT, in order; of several attendees one item each. All-day events are due at `all_day_at`.
+
+        Takes as long as the file is: run it beside the loop. Raises `ImportFileError`.
+        """
+        ...
 
 
 def policy_of(text: str) -> dict[str, Any]:
