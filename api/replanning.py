@@ -26,5 +26,5 @@ def replanned_shown(moved: Moved | None) -> Replanned | None:
     """What another zone of a recipient's did to the schedules that follow it."""
     if moved is None:
         return None
-    ids = [move.schedule_id for move in moved.moves]
+    ids = list(dict.fromkeys(move.schedule_id for move in moved.moves))
     return Replanned.model_construct(checked=moved.checked, moved=ids, failed=list(moved.failed), change=moved.change)

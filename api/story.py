@@ -124,6 +124,8 @@ def _schedule_told(event: Recorded, body: Event, occurrence: UUID, zone: str | N
             )
         case s.ScheduleReplanned():
             return decision(event, "replanned", _replanned(body, zone), cause=body.cause, change=body.change)
+        case s.SlotReplanned() if body.occurrence == occurrence:
+            return decision(event, "replanned", _replanned(body, zone), cause=body.cause, change=body.change)
         case s.ScheduleCancelled():
             return decision(event, "cancelled", f"Cancelled by {by}.{because}", reason=body.reason, request_id=request)
         case s.SlotSkipped() if body.occurrence == occurrence:
@@ -156,8 +158,8 @@ def policy_told(policy: str) -> str:
 _CHANGED = {"calendar": "The calendar", "zone": "The zone data", "recipient": "The recipient's zone"}
 
 
-def _replanned(body: s.ScheduleReplanned, zone: str | None) -> str:
-    before, next_ = body.before, body.next
+def _replanned(body: s.ScheduleReplanned | s.SlotReplanned, zone: str | None) -> str:
+    before, next_ = body.before, body.at if isinstance(body, s.SlotReplanned) else body.next
     text = f"{_CHANGED[body.cause]} changed ({body.detail}): what was planned for {local(before.due_at, zone)}"
     if next_ is None:
         return f"{text} fell away, and it has no slot left to come."

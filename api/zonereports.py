@@ -70,8 +70,8 @@ def _facts(move: Move) -> dict[str, Any]:
 
 
 def _reported(move: Move, report: ReportPage) -> ReportedMove:
-    left = report.left.get(move.schedule_id)
-    undone = False if left is not None else True if move.schedule_id in report.restored else None
+    left = report.left.get(move.key)
+    undone = False if left is not None else True if move.key in report.restored else None
     return ReportedMove.model_construct(**_facts(move), undone=undone, left=left)
 
 

@@ -191,6 +191,9 @@ def candidate_of(
     if by_itself is None and state is None:
         # A slot that was moved, and is where its series has it again.
         return None
+    if by_itself is not None and schedule.status is s.Status.ACTIVE and by_itself.due_at > max(now, row.due_at):
+        # It was moved on since the row was written.
+        return None
     at = by_itself or _deferred_at(row, asked, history, context)
     return Candidate(row, seen, state, at, context, causes)
 

@@ -85,6 +85,9 @@ class Changes(Asking):
             if reach.scope == "this" and reach.slot is not None:
                 current, expects = await self._stand(call, state, context)
                 begun, own = await self._begun(call, schedule, reach.slot)
+                if patch.timing is not None:
+                    context, ground = await self._ground_of_slot(call, state, context, patch.timing)
+                    own = {**own, **ground}
                 one = s.ChangeSlot(
                     slot=reach.slot,
                     changes=changes,
@@ -105,6 +108,15 @@ class Changes(Asking):
 
         answer = await self._ask(call, "change", schedule, decider, dry_run=dry_run, beside=beside)
         return answer if dry_run else await self._with_claimed(call, answer)
+
+    async def _ground_of_slot(
+        self, call: Call, state: s.Schedule, context: t.Context, timing: t.Timing
+    ) -> tuple[t.Context, Mapping[UUID, int]]:
+        """What a slot is moved on by itself: the series' ground, and what its own timing asks of the recipient."""
+        found = await self._ground(call.tenant, state.id, state.personal, timing)
+        own = found.context
+        zone, locale = own.recipient_zone or context.recipient_zone, own.recipient_locale or context.recipient_locale
+        return replace(context, recipient_zone=zone, recipient_locale=locale, choice=own.choice), found.expects
 
     async def _change_of(
         self,

@@ -17,7 +17,7 @@ from horae.commands.conflicts import Asking, Conflicts, Settled
 from horae.commands.context import Answer, Call, meta_of, mismatch, until_no_conflict
 from horae.commands.ports import Clock, EventStore, Ids, Lane, Refs, SendTimes, StreamConflict
 from horae.commands.reading import answer_of, fold_schedule, load_schedule
-from horae.commands.recipients import Person, Recipients, follows_recipient, needs_recipient
+from horae.commands.recipients import Person, Recipients, needs_recipient
 from horae.domain import schedule as s
 from horae.domain import timing as t
 from horae.domain.channel import NO_KAFKA, Offered
@@ -245,7 +245,7 @@ class Creation:
             recipient_locale=None if person is None else person.locale,
         )
         # Who moves has planned anew what follows their zone: nothing may be planned by the old one unseen.
-        moves = person is not None and follows_recipient(timing)
+        moves = person is not None and s.follows_recipient(timing)
         return Ground(context, fences(tenant, calendar) | (person.fence if person is not None and moves else {}))
 
 

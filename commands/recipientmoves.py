@@ -18,7 +18,7 @@ from horae.commands.context import Call
 from horae.commands.ports import Clock, EventStore, Ids, Refs, SeriesPointers
 from horae.commands.recipients import Recipients, ZoneSet, zones_of
 from horae.commands.zonelooking import UNASKED, Looking, Unasked
-from horae.commands.zonemoving import Moving
+from horae.commands.zonemoving import Moving, parts_of, schedules_of
 from horae.commands.zonereports import Place, ReportPage, change_of, changes_of, page_of, whole_of
 from horae.domain import schedule as s
 from horae.domain import timing as t
@@ -31,7 +31,7 @@ from horae.domain.timing.opendays import USUAL, Standard
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-#: Schedules that move together, in one append with their part of the report.
+#: Slots that move together, in one append with their part of the report; schedules that are looked at together.
 PART = 100
 _NO_CHANGE = UUID(int=0)
 
@@ -40,7 +40,8 @@ class Followers(Protocol):
     """Who follows a recipient, as a read model knows them."""
 
     async def following(self, tenant: str, recipient_ref: str, position: int, shard: int) -> list[UUID]:
-        """The recipient's active schedules whose slots follow their zone, everything up to `position` applied.
+        """The recipient's schedules that are active and follow their zone, or of which a slot waits that was moved by
+        itself and may; everything up to `position` applied.
 
         Raises `Unavailable` if the read model does not come so far in time.
         """
@@ -119,7 +120,7 @@ class RecipientMoves:
         async def move(schedules: Sequence[UUID]) -> list[z.Move]:
             return await self._moving.move(call, change, keep, schedules, "recipient")
 
-        moves, unmoved = await _piecewise(move, [each.schedule_id for each in looked])
+        moves, unmoved = await _piecewise(move, [schedules_of(part) for part in parts_of(looked, PART)])
         all_of_it = await whole_of(
             self._store.scoped(call.tenant), call.tenant, z.moves_stream(call.tenant, recipient), change
         )
@@ -171,9 +172,9 @@ class RecipientMoves:
         async def look(schedules: Sequence[UUID]) -> list[z.Move]:
             standing, _ = await self._looking.fenced(tenant, schedules, zone)
             looked = await self._looking.look(tenant, _NO_CHANGE, "wall_time", standing, "recipient")
-            return [move for each in looked if (move := each.move) is not None]
+            return [move for each in looked for move in each.moves]
 
-        return await _piecewise(look, following)
+        return await _piecewise(look, [following[at : at + PART] for at in range(0, len(following), PART)])
 
     async def _begun(self, call: Call, recipient: str, change: UUID, zone: ZoneSet, keep: s.Keep) -> s.Keep:
         """What the change keeps; it begins here unless it has begun before."""
@@ -209,13 +210,12 @@ def _check_newest(zones: Sequence[ZoneSet], moved: z.RecipientMoved) -> None:
 
 
 async def _piecewise(
-    work: Callable[[Sequence[UUID]], Awaitable[list[T]]], schedules: Sequence[UUID]
+    work: Callable[[Sequence[UUID]], Awaitable[list[T]]], parts: Sequence[Sequence[UUID]]
 ) -> tuple[list[T], list[UUID]]:
-    """Do it for `PART` schedules at a time; where that fails, one by one, so that one keeps no other from its turn."""
+    """Do it for the schedules of each part; where that fails, one by one, so that one keeps no other from its turn."""
     done: list[T] = []
     failed: list[UUID] = []
-    for start in range(0, len(schedules), PART):
-        chunk = schedules[start : start + PART]
+    for chunk in parts:
         try:
             done += await work(chunk)
         except (Unavailable, Busy):
@@ -226,8 +226,7 @@ async def _piecewise(
                 if not isinstance(error, HoraeError):
                     log.error("schedule_not_replanned", schedule=str(chunk[0]), cause="recipient", exc_info=error)
                 continue
-            for one in chunk:
-                more, not_done = await _piecewise(work, [one])
-                done += more
-                failed += not_done
+            more, not_done = await _piecewise(work, [[one] for one in chunk])
+            done += more
+            failed += not_done
     return done, failed

@@ -184,12 +184,6 @@ def needs_recipient(timing: t.Timing) -> bool:
     return "recipient" in zones or (isinstance(timing, t.Phrase) and timing.locale is None)
 
 
-def follows_recipient(timing: t.Timing) -> bool:
-    """Does it go on depending on it, so that it is planned anew when they move?"""
-    follows = isinstance(timing, t.At | t.Best) and timing.zone == "recipient"
-    return needs_recipient(timing) if isinstance(timing, t.Every) else follows
-
-
 def zones_of(events: Sequence[Recorded]) -> tuple[ZoneSet, ...]:
     """Every zone that a recipient's stream sets, oldest first; nobody's is known at first."""
     found: list[ZoneSet] = []

@@ -15,7 +15,7 @@ from uuid import UUID
 from horae.commands.context import Call
 from horae.commands.ports import Clock, EventStore, Ids, SeriesPointers
 from horae.commands.zonelooking import Looking
-from horae.commands.zonemoving import Moving
+from horae.commands.zonemoving import Moving, parts_of, schedules_of
 from horae.commands.zonereports import Place, Report, ReportPage, changes_of, page_of, whole_of
 from horae.domain import schedule as s
 from horae.domain import timing as t
@@ -23,9 +23,9 @@ from horae.domain import zonechange as z
 from horae.domain.errors import Conflict
 from horae.domain.timing.opendays import USUAL, Standard
 
-#: Planned slots that are looked at together.
+#: Schedules that are looked at together.
 PAGE = 200
-#: Schedules that move together, in one append with their part of the report.
+#: Slots that move together, in one append with their part of the report.
 PART = 100
 _NO_CHANGE = UUID(int=0)
 
@@ -35,8 +35,9 @@ class PlansOfOthers(Protocol):
 
     async def planned_by_others(
         self, tenant: str, version: str, after: UUID | None, limit: int
-    ) -> list[tuple[UUID, t.Next]]:
-        """Active schedules and where they stand, if that was planned by zone data other than `version`.
+    ) -> list[tuple[UUID, t.Next | None, int]]:
+        """Schedules with anything that was planned by zone data other than `version`: where they stand, if that was
+        (None: that was not, or they are paused), and how many slots that were moved by themselves, and wait.
 
         At most `limit`, by id, those behind `after`. Plans that needed no zone are left out.
         """
@@ -63,7 +64,7 @@ class Glance:
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What became of the slots that a change had moved; `left`: schedule -> why its slot stayed."""
+    """What became of the slots that a change had moved, by `Move.key`; `left`: why a slot stayed."""
 
     tenant: str
     change: UUID
@@ -104,10 +105,11 @@ class ZoneChanges:
     async def glance(self, tenant: str, after: UUID | None, limit: int) -> Glance:
         """What would move of the next `limit` schedules behind `after` that another release planned, by id."""
         rows = await self._plans.planned_by_others(tenant, t.tzdata_version(), after, limit)
-        standing = await self._looking.at(tenant, dict(rows)) if rows else []
+        standing = await self._looking.at(tenant, {id_: at for id_, at, _ in rows}) if rows else []
         looked = await self._looking.look(tenant, _NO_CHANGE, "wall_time", standing)
-        moves = tuple(move for each in looked if (move := each.move) is not None)
-        return Glance(len(rows), moves, rows[-1][0] if len(rows) == limit else None)
+        moves = tuple(move for each in looked for move in each.moves)
+        checked = sum((at is not None) + alone for _, at, alone in rows)
+        return Glance(checked, moves, rows[-1][0] if len(rows) == limit else None)
 
     async def apply(self, call: Call, change: UUID, keep: s.Keep) -> Survey:
         """Plan anew what moves, by an event for each schedule, and record it all under `change`; nothing if none does.
@@ -121,9 +123,8 @@ class ZoneChanges:
         stream = z.changes_stream(call.tenant)
         await self._moving.tell(call, stream, z.ZoneDataAdopted(change=change, version=t.tzdata_version(), keep=keep))
         moves: list[z.Move] = []
-        concerned = [move.schedule_id for move in surveyed.moves]
-        for start in range(0, len(concerned), PART):
-            moves += await self._moving.move(call, change, keep, concerned[start : start + PART])
+        for part in parts_of(surveyed.moves, PART):
+            moves += await self._moving.move(call, change, keep, schedules_of(part))
         zones = dict(sorted(Counter(move.zone for move in moves).items()))
         await self._moving.tell(call, stream, z.ZoneDataReported(change=change, checked=surveyed.checked, zones=zones))
         return Survey(call.tenant, surveyed.checked, tuple(moves))

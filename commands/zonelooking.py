@@ -1,4 +1,4 @@
-"""Schedules as they stand, and what the zone data in use and the zones of now make of the slots at which they do.
+"""Schedules as they stand, and what the zone data in use and the zones of now make of the slots that are planned.
 
 Place in the flow: read by `zonechanges` and `recipientmoves`, before they decide and again in each attempt to append.
 """
@@ -12,7 +12,7 @@ from uuid import UUID
 from horae.commands.calendars import Resolver, fences
 from horae.commands.ports import Clock, EventStore, SeriesPointers
 from horae.commands.reading import fold_schedule
-from horae.commands.recipients import Person, follows_recipient
+from horae.commands.recipients import Person
 from horae.commands.series import stand
 from horae.domain import schedule as s
 from horae.domain import timing as t
@@ -25,26 +25,31 @@ from horae.domain.timing.opendays import Standard
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A schedule with what it is read against, and what moves of it; None: nothing does."""
+    """A schedule, and what moves of it: first what was moved by itself, last the slot at which it stands."""
 
     state: s.Schedule
-    context: t.Context
-    rezoned: s.Rezoned | None
+    rezoned: tuple[s.Rezoned | s.RezonedSlot, ...]
 
     @property
-    def move(self) -> z.Move | None:
+    def moves(self) -> list[z.Move]:
         """The same for a report."""
-        if self.rezoned is None:
-            return None
-        before, after = self.rezoned.event.before, self.rezoned.after
-        return z.Move(
-            schedule_id=self.state.id,
-            slot=before.slot,
-            zone=before.plan.zone,
-            tzdata=before.plan.tzdata,
-            before=before.due_at,
-            after=None if after is None else after.due_at,
-        )
+        return [
+            z.Move(
+                schedule_id=self.state.id,
+                slot=each.event.before.slot,
+                zone=each.event.before.plan.zone,
+                tzdata=each.event.before.plan.tzdata,
+                before=each.event.before.due_at,
+                after=None if each.after is None else each.after.due_at,
+                occurrence=each.event.occurrence if isinstance(each.event, s.SlotReplanned) else None,
+            )
+            for each in self.rezoned
+        ]
+
+    @property
+    def unbegun(self) -> dict[UUID, int]:
+        """What an append must expect so that nobody claims what was moved by itself meanwhile."""
+        return {each.event.occurrence: 0 for each in self.rezoned if isinstance(each.event, s.SlotReplanned)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +88,8 @@ class Looking:
         self._store, self._clock, self._pointers, self._default_zone = store, clock, pointers, default_zone
         self._calendars = Resolver(store, standard)
 
-    async def at(self, tenant: str, currents: Mapping[UUID, t.Next]) -> list[Standing]:
-        """The schedules, standing where a read model has them."""
+    async def at(self, tenant: str, currents: Mapping[UUID, t.Next | None]) -> list[Standing]:
+        """The schedules, standing where a read model has them; None: where, does not matter."""
         return [
             Standing(each.events, each.state, each.context, s.Current(next=currents[each.state.id]))
             for each in await self._read(tenant, list(currents))
@@ -122,14 +127,20 @@ class Looking:
                 current=each.current,
                 handled=handled.get(each.state.id, ()),
             )
-            looked.append(Looked(each.state, each.context, s.rezone(command, each.state)))
+            own = s.rezone(command, each.state)
+            moved = s.rezone_moved(command, each.state)
+            looked.append(Looked(each.state, (*moved, own) if own is not None else tuple(moved)))
         return looked
 
     async def _handled(self, tenant: str, standing: Sequence[Standing]) -> dict[UUID, set[t.Slot]]:
-        """By schedule: slots that lie ahead again by the data in use, and have been dealt with."""
+        """By schedule: slots that lie ahead again by the data in use, or were moved by themselves, and have been dealt
+        with."""
         again: dict[UUID, tuple[UUID, t.Slot]] = {}
         for each in standing:
             current, id_ = each.current.next, each.state.id
+            for occurrence, moved in each.state.moved.items():
+                if moved.due_at > each.context.now:
+                    again[occurrence] = id_, moved.slot
             for slot in s.coming_again(each.state, current, each.context) if current is not None else ():
                 again[occurrence_id(id_, slot.local, slot.fold)] = id_, slot
         found: dict[UUID, set[t.Slot]] = {}
@@ -161,9 +172,7 @@ class Looking:
     async def _people(self, tenant: str, states: Sequence[s.Schedule]) -> dict[UUID, Person]:
         """By schedule: the recipients of those that follow their zone; one query."""
         streams = {
-            state.id: recipient_stream(tenant, state.personal.recipient)
-            for state in states
-            if follows_recipient(state.timing)
+            state.id: recipient_stream(tenant, state.personal.recipient) for state in states if s.has_followers(state)
         }
         loaded = await self._store.scoped(tenant).load_many(set(streams.values())) if streams else {}
         return {id_: Person.of(stream, loaded.get(stream, ())) for id_, stream in streams.items()}

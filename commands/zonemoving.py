@@ -1,20 +1,22 @@
-"""Moves the slots at which schedules stand, and puts them back, each append with its part of the report.
+"""Moves the planned slots of schedules, and puts them back, each append with its part of the report.
 
 Place in the flow: `zonechanges` and `recipientmoves` -> *here* -> domain, log. Whatever moved them, it is done alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from uuid import UUID
 
 from horae.commands.context import Call, meta_of, until_no_conflict
 from horae.commands.ports import Clock, EventStore, Ids
-from horae.commands.zonelooking import Looking
+from horae.commands.zonelooking import Looking, Standing
 from horae.commands.zonereports import Report
 from horae.domain import schedule as s
 from horae.domain import zonechange as z
-from horae.domain.envelope import Event, NewEvent, Recorded
+from horae.domain.envelope import Event, NewEvent
 from horae.domain.ids import shard_of
 
 
@@ -32,8 +34,11 @@ class Moving:
         async def attempt() -> list[z.Move]:
             standing, expects = await self._looking.fenced(call.tenant, schedules)
             looked = await self._looking.look(call.tenant, change, keep, standing, cause)
-            events = [self._replanned(call, each.state, each.rezoned.event) for each in looked if each.rezoned]
-            moves = [move for each in looked if (move := each.move) is not None]
+            events: list[NewEvent] = []
+            for each in looked:
+                events += self._replanned(call, each.state, [rezoned.event for rezoned in each.rezoned])
+                expects |= each.unbegun
+            moves = [move for each in looked for move in each.moves]
             if events:
                 events.append(await self._part(call, change, z.SlotsMoved(change=change, moves=tuple(moves))))
                 await self._store.append(events, expects, lane="bulk")
@@ -42,16 +47,15 @@ class Moving:
         return await until_no_conflict(attempt)
 
     async def restore_rest(self, call: Call, found: Report, part: int) -> tuple[tuple[UUID, ...], Mapping[UUID, str]]:
-        """Put back what the change moved and nobody has moved since, `part` schedules together.
+        """Put back what the change moved and nobody has moved since, about `part` slots together.
 
-        Which schedules are back, also by an earlier attempt that was broken off; and schedule -> why its slot stayed.
+        Which are back, also by an earlier attempt that was broken off; and why the others stayed: see `Move.key`.
         """
         change = found.change.id
         restored, left = list(found.restored), dict(found.left)
         done = {*restored, *left}
-        open_ = [move.schedule_id for move in found.moves if move.schedule_id not in done]
-        for start in range(0, len(open_), part):
-            done_now = await self._restore(call, change, open_[start : start + part])
+        for moves in parts_of([move for move in found.moves if move.key not in done], part):
+            done_now = await self._restore(call, change, moves)
             restored += done_now.restored
             left |= done_now.left
         return tuple(restored), left
@@ -68,23 +72,24 @@ class Moving:
 
     # --- parts ------------------------------------------------------------------------------------------------------
 
-    async def _restore(self, call: Call, change: UUID, schedules: Sequence[UUID]) -> z.SlotsRestored:
+    async def _restore(self, call: Call, change: UUID, moves: Sequence[z.Move]) -> z.SlotsRestored:
+        open_ = {move.key for move in moves}
+
         async def attempt() -> z.SlotsRestored:
-            standing, expects = await self._looking.fenced(call.tenant, schedules)
+            standing, expects = await self._looking.fenced(call.tenant, schedules_of(moves))
+            alone = {move.occurrence for move in moves if move.occurrence is not None}
+            begun = await self._store.scoped(call.tenant).load_many(alone) if alone else {}
             events: list[NewEvent] = []
+            restored: list[UUID] = []
             left: dict[UUID, str] = {}
             for each in standing:
-                version, moved = _moved(each.events, change)
-                command = s.Restore(
-                    change=change, moved=moved, version=version, context=each.context, current=each.current
-                )
-                decided = s.restore(command, each.state)
-                if isinstance(decided, str):
-                    left[each.state.id] = decided
-                else:
-                    events.append(self._replanned(call, each.state, decided))
-            restored = tuple(event.stream for event in events)
-            body = z.SlotsRestored(change=change, restored=restored, left=left)
+                decided = _decided(change, each, open_, begun)
+                left |= {key: answer for key, answer in decided.items() if isinstance(answer, str)}
+                bodies = {key: answer for key, answer in decided.items() if not isinstance(answer, str)}
+                events += self._replanned(call, each.state, list(bodies.values()))
+                expects |= dict.fromkeys(bodies.keys() & alone, 0)
+                restored += bodies
+            body = z.SlotsRestored(change=change, restored=tuple(restored), left=left)
             await self._store.append([*events, await self._part(call, change, body)], expects, lane="bulk")
             return body
 
@@ -92,9 +97,13 @@ class Moving:
 
     # --- events -----------------------------------------------------------------------------------------------------
 
-    def _replanned(self, call: Call, state: s.Schedule, body: s.ScheduleReplanned) -> NewEvent:
+    def _replanned(
+        self, call: Call, state: s.Schedule, bodies: Sequence[s.ScheduleReplanned | s.SlotReplanned]
+    ) -> list[NewEvent]:
         shard = shard_of(call.tenant, state.personal.recipient)
-        return self._event(call, state.id, state.version + 1, body, shard)
+        return [
+            self._event(call, state.id, state.version + number, body, shard) for number, body in enumerate(bodies, 1)
+        ]
 
     async def _part(self, call: Call, change: UUID, body: Event) -> NewEvent:
         stream = z.slots_stream(call.tenant, change)
@@ -107,9 +116,47 @@ class Moving:
         return NewEvent(stream, version, meta, body)
 
 
-def _moved(events: Sequence[Recorded], change: UUID) -> tuple[int, s.ScheduleReplanned]:
-    """What the change did to the schedule of these events, and the version that this made."""
-    for event in events:
-        if isinstance(event.body, s.ScheduleReplanned) and event.body.change == change:
-            return event.version, event.body
-    raise ValueError(f"the change {change} did nothing to the schedule {events[0].stream}")
+def schedules_of(moves: Sequence[z.Move]) -> list[UUID]:
+    """Each once, in their order."""
+    return list(dict.fromkeys(move.schedule_id for move in moves))
+
+
+def parts_of(moves: Sequence[z.Move], most: int) -> Iterator[list[z.Move]]:
+    """Moves that are dealt with together: `most` of them, or all of one schedule if these are more."""
+    part: list[z.Move] = []
+    for _, group in groupby(moves, attrgetter("schedule_id")):
+        own = list(group)
+        if part and len(part) + len(own) > most:
+            yield part
+            part = []
+        part += own
+    if part:
+        yield part
+
+
+def _decided(
+    change: UUID, standing: Standing, keys: Collection[UUID], begun: Collection[UUID]
+) -> dict[UUID, s.ScheduleReplanned | s.SlotReplanned | str]:
+    """What becomes of the slots that a change moved of one schedule, in the order in which they were moved."""
+    decided: dict[UUID, s.ScheduleReplanned | s.SlotReplanned | str] = {}
+    for event in standing.events:
+        match event.body:
+            case s.ScheduleReplanned(change=by) as moved if by == change:
+                own = s.Restore(
+                    change=change,
+                    moved=moved,
+                    version=event.version,
+                    context=standing.context,
+                    current=standing.current,
+                )
+                if standing.state.id in keys:
+                    decided.setdefault(standing.state.id, s.restore(own, standing.state))
+            case s.SlotReplanned(change=by) as alone if by == change:
+                one = s.RestoreSlot(
+                    change=change, moved=alone, context=standing.context, begun=alone.occurrence in begun
+                )
+                if alone.occurrence in keys:
+                    decided.setdefault(alone.occurrence, s.restore_moved(one, standing.state))
+            case _:
+                continue
+    return decided

@@ -34,7 +34,8 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReportPage:
-    """Some of the slots that a change concerned; of these `restored` are back, `left` is why a slot stayed.
+    """Some of the slots that a change concerned; of these `restored` are back, `left` is why a slot stayed: by
+    `Move.key`.
 
     `after`: where the next page begins, None: this was the last.
     """
@@ -50,7 +51,7 @@ class ReportPage:
 class Report:
     """A change with every slot that it concerned, in the order in which it was done.
 
-    Once it is undone, or while that is under way: `restored` are back, `left` is schedule -> why its slot stayed.
+    Once it is undone, or while that is under way: `restored` are back, `left` is why a slot stayed: by `Move.key`.
     """
 
     change: z.Change
@@ -98,7 +99,7 @@ async def page_of(
     told = await change_of(reader, told_in, change)
     stream = z.slots_stream(tenant, change)
     moves, after = await _moves(reader, stream, told, place, limit)
-    restored, left, back = await _back(reader, stream, told, {move.schedule_id for move in moves}, place.back)
+    restored, left, back = await _back(reader, stream, told, {move.key for move in moves}, place.back)
     following = None if after is None else after._replace(back=back)
     return ReportPage(told, tuple(moves), frozenset(restored), left, following)
 
@@ -133,7 +134,7 @@ async def _moves(
 async def _back(
     reader: EventReader, stream: UUID, told: z.Change, wanted: Collection[UUID], begin: int
 ) -> tuple[set[UUID], dict[UUID, str], int]:
-    """Of some schedules: which are back, why the others are not, and from which version on the next page looks."""
+    """Of some slots: which are back, why the others are not, and from which version on the next page looks."""
     head = await reader.version(stream)
     if not wanted or not isinstance(await _body(reader, stream, head), z.SlotsRestored):
         return set(), {}, begin
@@ -154,8 +155,8 @@ async def _told_back(
     last = begin
     async for event in _parts(reader, stream, begin):
         if isinstance(event.body, z.SlotsRestored):
-            restored |= {schedule for schedule in event.body.restored if schedule in wanted}
-            left |= {schedule: why for schedule, why in event.body.left.items() if schedule in wanted}
+            restored |= {key for key in event.body.restored if key in wanted}
+            left |= {key: why for key, why in event.body.left.items() if key in wanted}
             last = event.version
             if len(restored) + len(left) == len(wanted):
                 break

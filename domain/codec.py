@@ -42,6 +42,7 @@ EVENTS: tuple[type[Event], ...] = (
     schedule.ScheduleTriggered,
     schedule.ScheduleBackfilled,
     schedule.ScheduleReplanned,
+    schedule.SlotReplanned,
     occurrence.OccurrenceClaimed,
     occurrence.AttemptStarted,
     occurrence.AttemptFailed,

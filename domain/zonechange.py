@@ -33,6 +33,13 @@ class Move(BaseModel):
     before: datetime
     #: By the release in use; None: there is no such slot any more, nor a later one.
     after: datetime | None = None
+    #: Of a slot that was moved by itself: it waits under this id.
+    occurrence: UUID | None = None
+
+    @property
+    def key(self) -> UUID:
+        """By what `SlotsRestored` names it."""
+        return self.occurrence or self.schedule_id
 
 
 class ZoneDataAdopted(Event):
@@ -79,12 +86,15 @@ class ZoneDataReported(Event):
 
 
 class SlotsRestored(Event):
-    """A part of what the change had moved is where it was."""
+    """A part of what the change had moved is where it was.
+
+    Named by the schedule that stands there; a slot that was moved by itself by its occurrence.
+    """
 
     name: ClassVar[str] = "zone_data.slots_restored.v1"
     change: UUID
     restored: tuple[UUID, ...]
-    #: Schedule -> why its slot stayed where it is.
+    #: Why the others stayed where they are.
     left: dict[UUID, str]
 
 

@@ -92,7 +92,7 @@ class ReadModelStanding:
 
     async def planned_by_others(
         self, tenant: str, version: str, after: UUID | None, limit: int
-    ) -> list[tuple[UUID, Next]]:
+    ) -> list[tuple[UUID, Next | None, int]]:
         """See `PlansOfOthers.planned_by_others`."""
         if after is None:
             await self._reach(await self._store.head())

@@ -28,6 +28,9 @@ class MoveShown(Shown):
         description="Where the newer one puts it; null: there is no such slot any more, nor a later one.",
         examples=["2026-11-20T16:00:00Z"],
     )
+    occurrence: UUID | None = Field(
+        default=None, description="Of a slot that was moved by itself (`scope=this`): it waits under this id."
+    )
 
 
 class ReportedMove(MoveShown):

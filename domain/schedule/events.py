@@ -153,6 +153,9 @@ class SlotChanged(Event):
     expires_after: t.Duration | None = None
     #: Where it was moved to; it waits there by itself.
     at: t.Next | None = None
+    #: By what it was moved there, normalised: where that is a local time, the slot keeps it. None: as of events that
+    #: were stored before this was kept; then it keeps its instant.
+    timing: t.Timing | None = None
     #: How it stands there among others, where its schedule asks.
     settled: Settlement | None = None
     next_unchanged: bool
@@ -206,6 +209,20 @@ class ScheduleReplanned(Event):
     change: UUID | None = None
 
 
+class SlotReplanned(Event):
+    """The same of a slot that was moved by itself to a local time: that has another instant now."""
+
+    name: ClassVar[str] = "schedule.slot_replanned.v1"
+    cause: Literal["zone", "recipient"]
+    detail: str
+    occurrence: UUID
+    #: Where it waited before.
+    before: t.Next
+    #: Where it waits now; its slot is the same.
+    at: t.Next
+    change: UUID | None = None
+
+
 ScheduleEvent = (
     ScheduleCreated
     | ScheduleChanged
@@ -218,4 +235,5 @@ ScheduleEvent = (
     | ScheduleTriggered
     | ScheduleBackfilled
     | ScheduleReplanned
+    | SlotReplanned
 )

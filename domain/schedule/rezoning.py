@@ -1,8 +1,8 @@
-"""What newer zone data, or another zone of the recipient's, do to the slot at which a schedule stands, and undoing it.
+"""What newer zone data, or another zone of the recipient's, do to the slots that are planned, and undoing it.
 
-Only the slot that is planned already is concerned: every later one is planned by the data, and in the zone, of its
-time. Slots are local times, so newer rules change their instants; a series whose next slot stays where it was has no
-event.
+Planned are the slot at which a schedule stands, and those of a series that were moved by themselves; every later one
+is planned by the data, and in the zone, of its time. Slots are local times, so newer rules change their instants; what
+stays where it was has no event.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from uuid import UUID
 
 from horae.domain import timing as t
 from horae.domain.schedule.commands import Current
-from horae.domain.schedule.events import ScheduleReplanned, Status
+from horae.domain.schedule.events import ScheduleReplanned, SlotReplanned, Status
 from horae.domain.schedule.judging import one_off_slot
-from horae.domain.schedule.state import Schedule
+from horae.domain.schedule.single import moved_to
+from horae.domain.schedule.state import OwnChange, Schedule
 from horae.domain.timing.series import follows_clock
-from horae.domain.timing.zones import canonical
+from horae.domain.timing.zones import RECIPIENT, canonical
 
 Keep = Literal["wall_time", "instant"]
 """What stays of a planned slot: the time on the clock, or the moment."""
@@ -34,9 +35,9 @@ _AGAIN = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rezone:
-    """See whether the next slot is still where it was planned, by the zone data and in the recipient's zone of now.
+    """See whether what is planned is still where it was planned, by the zone data and in the recipient's zone of now.
 
-    `handled`: slots that have been claimed or ended, of those that lie ahead by these data.
+    `handled`: slots that have been claimed or ended, of those that lie ahead by these data or were moved by themselves.
     """
 
     change: UUID
@@ -59,6 +60,16 @@ class Restore:
     current: Current
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreSlot:
+    """The same of a slot that was moved by itself. `begun`: its occurrence has events; fenced by the handler."""
+
+    change: UUID
+    moved: SlotReplanned
+    context: t.Context
+    begun: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Rezoned:
     """What is to be done with a slot, and where it is by the zone data and zone of now, whatever is kept."""
@@ -67,8 +78,30 @@ class Rezoned:
     after: t.Next | None
 
 
+@dataclass(frozen=True, slots=True)
+class RezonedSlot:
+    """The same of a slot that was moved by itself."""
+
+    event: SlotReplanned
+    after: t.Next
+
+
+def follows_recipient(timing: t.Timing) -> bool:
+    """Do its slots go on depending on where the recipient lives, so that they are planned anew when they move?"""
+    if isinstance(timing, t.Every):
+        return any(rule.zone == RECIPIENT for rule in t.rules_of(timing))
+    return isinstance(timing, t.At | t.Best) and timing.zone == RECIPIENT
+
+
+def has_followers(state: Schedule) -> bool:
+    """Does it follow them, or a slot of it that was moved by itself?"""
+    own = (each.timing for each in state.changes.values())
+    return follows_recipient(state.timing) or any(timing is not None and follows_recipient(timing) for timing in own)
+
+
 def rezone(command: Rezone, state: Schedule) -> Rezoned | None:
-    """Where the slot goes; None: it stays, or there is none to move. One that is due already is being claimed.
+    """Where the schedule's next slot goes; None: it stays, or there is none to move. One that is due already is being
+    claimed.
 
     A slot whose new instant has passed goes out at once, late.
     """
@@ -78,23 +111,51 @@ def rezone(command: Rezone, state: Schedule) -> Rezoned | None:
         current = state.next
     if state.status is not Status.ACTIVE or current is None or current.due_at <= context.now:
         return None
-    if isinstance(state.timing, t.In) and state.timing.delay.is_elapsed:
-        return None  # so much later is so much later, whatever clocks show
-    moves, kept = command.cause == "recipient", _is_kept(current)
-    if moves and current.plan.zone == _recipients_zone(context):
-        return None  # it was planned there, or its moment was kept over this very move
-    after = _anew(state, current, context, command.handled)
-    if after is not None and (after.slot, after.due_at) == (current.slot, current.due_at) and not (moves and kept):
+    if not _concerns(command, state.timing, current):
         return None
-    before, version = current.plan.tzdata, t.tzdata_version()
+    after = _anew(state, current, context, command.handled)
+    if not _goes(command, current, after):
+        return None
     event = ScheduleReplanned(
         cause=command.cause,
-        detail=(context.recipient_zone or context.default_zone) if moves else f"zone data {before} to {version}",
+        detail=_detail(command, current),
         before=current,
         next=_kept(command, current, after) if _keeps_instant(command, state, current) else after,
         change=command.change,
     )
     return Rezoned(event, after)
+
+
+def rezone_moved(command: Rezone, state: Schedule) -> list[RezonedSlot]:
+    """Where those slots go that were moved by themselves to a local time, and wait there; the others stay.
+
+    They wait in a paused schedule, too. One that is due already is being claimed; one whose new instant has passed goes
+    out at once, late.
+    """
+    if state.status is Status.CANCELLED:
+        return []
+    found = (_moved_anew(command, own) for own in state.changes.values())
+    return [rezoned for rezoned in found if rezoned is not None]
+
+
+def _moved_anew(command: Rezone, own: OwnChange) -> RezonedSlot | None:
+    at, timing, context = own.at, own.timing, command.context
+    if at is None or timing is None or at.slot in command.handled or at.due_at <= context.now:
+        return None
+    if not _concerns(command, timing, at):
+        return None
+    after = moved_to(timing, at.slot, at.number, replace(context, choice=at.plan.choice))
+    if not _goes(command, at, after):
+        return None
+    event = SlotReplanned(
+        cause=command.cause,
+        detail=_detail(command, at),
+        occurrence=own.occurrence,
+        before=at,
+        at=_kept(command, at, after) if command.keep == "instant" else after,
+        change=command.change,
+    )
+    return RezonedSlot(event, after)
 
 
 def coming_again(state: Schedule, current: t.Next, context: t.Context) -> list[t.Slot]:
@@ -124,13 +185,32 @@ def restore(command: Restore, state: Schedule) -> ScheduleReplanned | str:
         return "it has gone out or was changed since"
     elif current.due_at <= command.context.now:
         return "it is going out"
-    by_data = f"zone data {moved.before.plan.tzdata} to {t.tzdata_version()}"
     return ScheduleReplanned(
         cause=moved.cause,
-        detail=f"undone: {moved.detail if moved.cause == 'recipient' else by_data}",
+        detail=_undone(moved),
         # An ended series stands nowhere: what it was taken from is where it goes back to.
         before=current or moved.before,
         next=moved.before,
+        change=command.change,
+    )
+
+
+def restore_moved(command: RestoreSlot, state: Schedule) -> SlotReplanned | str:
+    """The same of a slot that was moved by itself."""
+    moved = command.moved
+    own = state.changes.get(moved.at.slot)
+    if state.status is Status.CANCELLED:
+        return "it is cancelled"
+    if command.begun or own is None or own.at != moved.at:
+        return "it has gone out or was changed since"
+    if moved.at.due_at <= command.context.now:
+        return "it is going out"
+    return SlotReplanned(
+        cause=moved.cause,
+        detail=_undone(moved),
+        occurrence=moved.occurrence,
+        before=moved.at,
+        at=moved.before,
         change=command.change,
     )
 
@@ -144,6 +224,33 @@ def _anew(state: Schedule, current: t.Next, context: t.Context, handled: Collect
             break
         coming = t.following(state.timing, coming, context)
     return coming
+
+
+def _concerns(command: Rezone, timing: t.Timing, planned: t.Next) -> bool:
+    """May what has become another be anything to a slot that was planned like this?"""
+    if isinstance(timing, t.In) and timing.delay.is_elapsed:
+        return False  # so much later is so much later, whatever clocks show
+    if command.cause == "zone":
+        return planned.plan.tzdata != t.tzdata_version()
+    # Else it was planned there, or its moment was kept over this very move.
+    return follows_recipient(timing) and planned.plan.zone != _recipients_zone(command.context)
+
+
+def _goes(command: Rezone, planned: t.Next, after: t.Next | None) -> bool:
+    """Is it elsewhere now? What was kept at its moment is kept no longer where the recipient moves on."""
+    stays = after is not None and (after.slot, after.due_at) == (planned.slot, planned.due_at)
+    return not stays or (command.cause == "recipient" and _is_kept(planned))
+
+
+def _detail(command: Rezone, planned: t.Next) -> str:
+    if command.cause == "recipient":
+        return command.context.recipient_zone or command.context.default_zone
+    return f"zone data {planned.plan.tzdata} to {t.tzdata_version()}"
+
+
+def _undone(moved: ScheduleReplanned | SlotReplanned) -> str:
+    by_data = f"zone data {moved.before.plan.tzdata} to {t.tzdata_version()}"
+    return f"undone: {moved.detail if moved.cause == 'recipient' else by_data}"
 
 
 def _keeps_instant(command: Rezone, state: Schedule, current: t.Next) -> bool:

@@ -108,7 +108,11 @@ def change_slot(command: ChangeSlot, state: Schedule) -> list[ScheduleEvent]:
             value=slot.local.isoformat(),
             hint="Change the series instead, or put other slots back.",
         )
-    at = _moved_by(command, state, planned) if "timing" in command.changes else moved
+    own = state.changes.get(slot)
+    at, timing = moved, own.timing if own is not None else None
+    if "timing" in command.changes:
+        timing = _moved_by(command, state)
+        at = moved_to(timing, slot, planned.number, command.context)
     seen = state.seen_from(slot)
     given = {name: value for name, value in command.changes.items() if name not in ("timing", "recipient")}
     personal = Personal(**{name: given.get(name, getattr(seen.personal, name)) for name in Personal.model_fields})
@@ -117,7 +121,6 @@ def change_slot(command: ChangeSlot, state: Schedule) -> list[ScheduleEvent]:
     )
     if (personal, definition) == (seen.personal, seen.definition) and at == moved and not skipped:
         return []
-    own = state.changes.get(slot)
     changed = tuple(sorted({*given, *(own.changed if own is not None else ())}))
     settled = command.settled or (own.settled if own is not None and at == moved else None)
     leaves = at is not None and moved is None and command.current.next is not None
@@ -137,6 +140,7 @@ def change_slot(command: ChangeSlot, state: Schedule) -> list[ScheduleEvent]:
             delivery=definition.delivery,
             expires_after=definition.expires_after,
             at=at,
+            timing=timing,
             settled=settled,
             next_unchanged=not (is_current or comes_back),
             next=next_,
@@ -157,8 +161,21 @@ def _comes_back(planned: t.Next, command: Unskip | ChangeSlot, state: Schedule) 
     return out and state.status is Status.ACTIVE and (current is None or is_before(planned, current))
 
 
-def _moved_by(command: ChangeSlot, state: Schedule, planned: t.Next) -> t.Next:
-    """Where the slot goes out: its identity stays, its instant is that of the timing given."""
+def moved_to(timing: t.Timing, slot: t.Slot, number: int | None, context: t.Context) -> t.Next:
+    """Where a slot of a series goes out by a timing of its own: its identity stays, its instant is that of the timing.
+
+    `timing`: normalised, and does not recur. `number`: the slot's in its series.
+    """
+    to = t.first(timing, replace(context, exceptions=frozenset()))
+    assert to is not None, "a one-off has a slot"
+    text = f"{slot.local:%Y-%m-%d %H:%M} was moved by hand to {to.slot.local:%Y-%m-%d %H:%M}."
+    reason = t.Reason(code="moved", text=text)
+    plan = to.plan.model_copy(update={"reasons": (*to.plan.reasons, reason)})
+    return t.Next(slot=slot, number=number, due_at=to.due_at, plan=plan)
+
+
+def _moved_by(command: ChangeSlot, state: Schedule) -> t.Timing:
+    """The timing given, normalised: a local time without a zone is one of the series'."""
     timing, slot = command.changes["timing"], command.slot
     if t.is_recurring(timing):
         raise Invalid(
@@ -171,11 +188,4 @@ def _moved_by(command: ChangeSlot, state: Schedule, planned: t.Next) -> t.Next:
         rule = t.rule_for(state.timing, slot, command.context) if isinstance(state.timing, t.Every) else None
         timing = timing.model_copy(update={"zone": rule.zone if rule is not None else None})
     timing = t.normalise(timing, command.context)
-    if command.settled is not None:
-        timing = t.shifted(timing, command.settled.shifted_by)
-    to = t.first(timing, replace(command.context, exceptions=frozenset()))
-    assert to is not None, "a one-off has a slot"
-    text = f"{slot.local:%Y-%m-%d %H:%M} was moved by hand to {to.slot.local:%Y-%m-%d %H:%M}."
-    reason = t.Reason(code="moved", text=text)
-    plan = to.plan.model_copy(update={"reasons": (*to.plan.reasons, reason)})
-    return t.Next(slot=slot, number=planned.number, due_at=to.due_at, plan=plan)
+    return timing if command.settled is None else t.shifted(timing, command.settled.shifted_by)

@@ -25,6 +25,7 @@ from horae.domain.schedule.events import (
     ScheduleResumed,
     ScheduleTriggered,
     SlotChanged,
+    SlotReplanned,
     SlotSkipped,
     SlotUnskipped,
     Status,
@@ -56,6 +57,8 @@ class OwnChange:
     at: t.Next | None
     #: How it stood among others when it was moved there.
     settled: Settlement | None = None
+    #: By what it was moved there, see `SlotChanged`.
+    timing: t.Timing | None = None
 
     def on(self, personal: Personal, definition: Definition) -> tuple[Personal, Definition]:
         """What its series has, with its own values."""
@@ -221,6 +224,7 @@ def evolve(state: Schedule | None, schedule: UUID, event: ScheduleEvent) -> Sche
                 expires_after=event.expires_after,
                 at=event.at,
                 settled=event.settled,
+                timing=event.timing,
             )
             return replace(
                 state,
@@ -234,6 +238,9 @@ def evolve(state: Schedule | None, schedule: UUID, event: ScheduleEvent) -> Sche
             return state
         case ScheduleReplanned():
             return replace(state, next=event.next)
+        case SlotReplanned():
+            own = replace(state.changes[event.at.slot], at=event.at)
+            return replace(state, changes={**state.changes, event.at.slot: own})
         case _ as never:
             assert_never(never)
 

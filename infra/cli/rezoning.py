@@ -106,9 +106,9 @@ def undo(
         show_json({"tenants": [_undone(each) for each in done]})
         return
     say(f"Undone: change {done[0].change}. {sum(len(each.restored) for each in done)} slots are back.")
-    left = [(each.tenant, schedule, why) for each in done for schedule, why in each.left.items()]
+    left = [(each.tenant, id_, why) for each in done for id_, why in each.left.items()]
     if left:
-        table(("tenant", "schedule", "stays, because"), left)
+        table(("tenant", "schedule, or occurrence", "stays, because"), left)
 
 
 def check(
@@ -250,7 +250,7 @@ def _change(tenant: str, change: Change) -> dict[str, Any]:
 
 
 def _undone(done: Undone) -> dict[str, Any]:
-    left = {str(schedule): why for schedule, why in done.left.items()}
+    left = {str(id_): why for id_, why in done.left.items()}
     return {"tenant": done.tenant, "change": done.change, "restored": list(done.restored), "left": left}
 
 

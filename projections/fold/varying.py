@@ -12,7 +12,7 @@ from horae.domain.envelope import Event, Recorded
 from horae.domain.schedule.state import same_rule
 from horae.domain.timing import Slot
 from horae.domain.timing.calendared import calendar_id
-from horae.projections.fold.batch import Rows, json_text
+from horae.projections.fold.batch import Rows, Unapplicable, json_text
 from horae.projections.fold.occurrences import close_unbegun, new_occurrence, open_occurrence, set_plan
 from horae.projections.fold.schedules import asked, define
 from horae.projections.rows import WAITING, Standing
@@ -25,7 +25,7 @@ _TIMING, _POSITION, _CALENDAR, _SETTLED = 9, 16, 17, 19
 def by_itself(body: Event) -> tuple[UUID, ...]:
     """The occurrences that may have waited by themselves before this event of their schedule."""
     match body:
-        case schedule.SlotSkipped() | schedule.SlotUnskipped() | schedule.SlotChanged():
+        case schedule.SlotSkipped() | schedule.SlotUnskipped() | schedule.SlotChanged() | schedule.SlotReplanned():
             return (body.occurrence,)
         case schedule.ScheduleChanged(withdrawn=tuple() as withdrawn):
             return withdrawn
@@ -143,6 +143,19 @@ def _slot_changed(fold: Rows, event: Recorded, body: schedule.SlotChanged) -> No
         standing.move_to(body.next)
 
 
+def _slot_replanned(fold: Rows, event: Recorded, body: schedule.SlotReplanned) -> None:
+    standing, at = asked(fold, event), body.at
+    row = fold.occurrences.get(body.occurrence)
+    if row is None or row.version > 0 or row.status not in WAITING:
+        raise Unapplicable(f"{body.name} at position {event.position}: occurrence {body.occurrence} does not wait")
+    named = next(entry for entry in json.loads(standing.varied) if not _own(at.slot)(entry))
+    _vary(standing, _own(at.slot), [[*named[:3], at.due_at.isoformat(), *named[4:]]])
+    row.due_at = row.wake_at = at.due_at
+    row.position = event.position
+    set_plan(row, at)
+    fold.touched.add(row.id)
+
+
 def _slot_named(fold: Rows, event: Recorded, body: schedule.SlotSkipped | schedule.SlotUnskipped) -> None:
     _withdraw(fold, event, body)
     standing = asked(fold, event)
@@ -155,6 +168,7 @@ def _slot_named(fold: Rows, event: Recorded, body: schedule.SlotSkipped | schedu
 HANDLERS: dict[type[Event], Any] = {
     schedule.ScheduleChanged: _changed,
     schedule.SlotChanged: _slot_changed,
+    schedule.SlotReplanned: _slot_replanned,
     schedule.SlotSkipped: _slot_named,
     schedule.SlotUnskipped: _slot_named,
 }

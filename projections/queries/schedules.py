@@ -184,10 +184,11 @@ async def current_slot(conn: Connection, tenant: str, schedule: UUID) -> SlotPoi
 
 async def planned_by_others(
     conn: Connection, tenant: str, version: str, after: UUID | None, limit: int
-) -> list[tuple[UUID, Next]]:
-    """Where active schedules stand, by id, if that was planned by zone data other than `version` and needed a zone."""
+) -> list[tuple[UUID, Next | None, int]]:
+    """Schedules by id with what of them was planned by zone data other than `version` and needed a zone: where they
+    stand, and how many waiting slots that were moved by themselves."""
     records = await conn.fetch(_SQL["planned_by_others"], tenant, after or UUID(int=0), version, limit)
-    return [(record["id"], at) for record in records if (at := _next(record)) is not None]
+    return [(record["id"], _next(record), record["moved"]) for record in records]
 
 
 async def tenants(conn: Connection) -> list[str]:

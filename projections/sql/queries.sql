@@ -115,10 +115,18 @@ SELECT tenant, id, subscription FROM calendars WHERE subscription IS NOT NULL OR
 SELECT id, names FROM calendars WHERE tenant = $1;
 
 -- name: schedules_following
--- Active schedules of a recipient whose slots follow the zone that they prefer, all of them or from one on.
+-- Active schedules of a recipient whose slots follow the zone that they prefer, all of them or from one on; and those of
+-- which a slot waits that was moved by itself to a time that may.
 SELECT s.id FROM schedules AS s JOIN standings AS n ON n.id = s.id
-WHERE s.tenant = $1 AND s.recipient_ref = $2 AND s.timing::jsonb @? '$.** ? (@.zone == "recipient")'
-    AND n.phase = 'active' AND n.due_at IS NOT NULL
+WHERE s.tenant = $1 AND s.recipient_ref = $2
+    AND (
+        s.timing::jsonb @? '$.** ? (@.zone == "recipient")' AND n.phase = 'active' AND n.due_at IS NOT NULL
+        OR n.phase <> 'cancelled' AND EXISTS (
+            SELECT FROM due AS d JOIN occurrences AS o ON o.id = d.occurrence AND o.slot = d.slot
+            WHERE d.schedule = s.id AND d."row" = 'occurrence' AND d.origin = 'slot' AND d.occurrence_version = 0
+                AND o.plan ->> 'zone_source' IN ('recipient', 'tenant')
+        )
+    )
 ORDER BY s.id;
 
 -- name: schedules_on_calendars
@@ -190,10 +198,23 @@ ORDER BY k.created_at DESC, k.id DESC
 LIMIT $1;
 
 -- name: planned_by_others
--- Where a tenant's active schedules stand whose slot was planned by another release of the zone data, by id.
-SELECT id, slot, fold, number, due_at, plan FROM standings
-WHERE tenant = $1 AND id > $2 AND phase = 'active' AND slot IS NOT NULL
-    AND plan ->> 'tzdata' <> $3 AND plan ->> 'zone_source' <> 'instant'
+-- By schedule, what was planned by another release of the zone data: where it stands, if it is active and that was, and
+-- how many of its slots that were moved by themselves and wait.
+WITH standing AS (
+    SELECT id, slot, fold, number, due_at, plan FROM standings
+    WHERE tenant = $1 AND id > $2 AND phase = 'active' AND slot IS NOT NULL
+        AND plan ->> 'tzdata' <> $3 AND plan ->> 'zone_source' <> 'instant'
+    ORDER BY id
+    LIMIT $4
+), alone AS (
+    SELECT d.schedule AS id, count(*) AS moved FROM due AS d JOIN occurrences AS o ON o.id = d.occurrence AND o.slot = d.slot
+    WHERE d.tenant = $1 AND d.schedule > $2 AND d."row" = 'occurrence' AND d.origin = 'slot' AND d.occurrence_version = 0
+        AND o.plan ->> 'tzdata' <> $3 AND o.plan ->> 'zone_source' <> 'instant'
+    GROUP BY d.schedule
+    ORDER BY d.schedule
+    LIMIT $4
+)
+SELECT id, slot, fold, number, due_at, plan, coalesce(moved, 0)::int AS moved FROM standing FULL JOIN alone USING (id)
 ORDER BY id
 LIMIT $4;
 

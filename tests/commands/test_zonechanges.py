@@ -67,13 +67,15 @@ class House:
 
     async def planned_by_others(
         self, tenant: str, version: str, after: UUID | None, limit: int
-    ) -> list[tuple[UUID, t.Next]]:
-        found: list[tuple[UUID, t.Next]] = []
+    ) -> list[tuple[UUID, t.Next | None, int]]:
+        found: list[tuple[UUID, t.Next | None, int]] = []
         for id_ in sorted(self.ids):
             state = (await self.stage.schedules.get(TENANT, id_)).state
             at = state.next if state.status is s.Status.ACTIVE else None
-            if tenant == TENANT and at is not None and at.plan.tzdata != version and (after is None or id_ > after):
-                found.append((id_, at))
+            at = at if at is not None and at.plan.tzdata != version else None
+            alone = sum(moved.plan.tzdata != version for moved in state.moved.values())
+            if tenant == TENANT and (at is not None or alone) and (after is None or id_ > after):
+                found.append((id_, at, alone))
         return found[:limit]
 
     async def instants(self) -> list[datetime | None]:

@@ -151,6 +151,8 @@ class Life:
                         self.rows[event.occurrence] = (event.at.due_at, event.at)
                     if not event.next_unchanged and self.schedule.status is s.Status.ACTIVE:
                         self.slot_row = event.next
+                case s.SlotReplanned():
+                    self.rows[event.occurrence] = (event.at.due_at, event.at)
 
     def _happened(self, id_: UUID, event: o.AnyOccurrenceEvent) -> None:
         self.occurrences.setdefault(id_, []).append(event)

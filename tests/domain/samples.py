@@ -22,6 +22,7 @@ from horae.domain.delivery import Delivery, Failure, Mode, Retry, Strategy
 from horae.domain.envelope import Event, Meta, NewEvent
 from horae.domain.personal import Personal
 from horae.domain.timing.opendays import BusinessDay, CalendarDefinition, OnCalendar
+from tests.domain.older import older
 
 AT = datetime(2026, 12, 1, 8, 0, 0, 123000, tzinfo=UTC)
 STREAM, OTHER = UUID("01932c5b-0000-7000-8000-000000000001"), UUID("01932c5b-0000-8000-8000-000000000002")
@@ -141,6 +142,7 @@ SAMPLES: tuple[Event, ...] = (
         delivery=DEFINITION.delivery,
         expires_after=timedelta(hours=2),
         at=NEXT,
+        timing=t.At(local=SLOT.local, zone="recipient"),
         next_unchanged=False,
         next=NEXT,
         request_digest="d1",
@@ -150,6 +152,7 @@ SAMPLES: tuple[Event, ...] = (
         backfill=OTHER, begin=AT, end=AT, count=5, include=("paused",), every_s=1.5, reason="it", request_digest="d1"
     ),
     s.ScheduleReplanned(cause="zone", detail="zone data 2025c to 2026c", before=NEXT, next=NEXT, change=OTHER),
+    s.SlotReplanned(cause="recipient", detail="Asia/Tokyo", occurrence=OTHER, before=NEXT, at=NEXT, change=OTHER),
     o.OccurrenceClaimed(
         **COMMON,
         schedule_version=2,
@@ -290,7 +293,7 @@ SAMPLES: tuple[Event, ...] = (
         change=OTHER,
         moves=(
             z.Move(schedule_id=STREAM, slot=SLOT, zone="America/Vancouver", tzdata="2025c", before=AT, after=AT),
-            z.Move(schedule_id=OTHER, slot=SLOT, zone="Africa/Casablanca", tzdata="2026b", before=AT),
+            z.Move(schedule_id=OTHER, slot=SLOT, zone="Africa/Casablanca", tzdata="2026b", before=AT, occurrence=OTHER),
         ),
     ),
     z.ZoneDataReported(change=OTHER, checked=17, zones={"Africa/Casablanca": 1, "America/Vancouver": 1}),
@@ -337,11 +340,6 @@ VARIANTS: dict[str, Event] = {
     "calendar.set.v1+written": c.CalendarSet(id="munich", definition=CALENDAR, request_digest="d1"),
     "calendar.set.v1+sum": c.CalendarSet(id="a", definition=CalendarDefinition(plus_hours=("b",), minus_hours=("c",))),
 }
-# The first of them as they were stored before they named the change that they belong to.
-VARIANTS["schedule.replanned.v1"] = s.ScheduleReplanned(cause="calendar", detail="munich@4", before=NEXT, next=NEXT)
-VARIANTS["schedule.replanned.v1+zone"] = s.ScheduleReplanned(
-    cause="zone", detail="zone data 2025c to 2026c", before=NEXT, next=NEXT, change=OTHER
-)
 SETTLED = x.Settlement(
     strategy="highest_priority",
     action="partly_given_way",
@@ -390,6 +388,7 @@ VARIANTS |= {
         next_unchanged=True,
     ),
 }
+VARIANTS |= older(SAMPLES)
 VARIANTS["schedule.changed.v1"] = CHANGED
 VARIANTS["schedule.changed.v1+since"] = next(body for body in SAMPLES if isinstance(body, s.ScheduleChanged))
 GOLDENS: dict[str, Event] = {body.name: body for body in SAMPLES} | VARIANTS

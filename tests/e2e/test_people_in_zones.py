@@ -128,6 +128,49 @@ async def test_a_move_is_told_before_reported_and_undone(live: Live) -> None:
     ]
 
 
+@pytest.mark.covers("TZ-04", "LIF-18")
+async def test_a_slot_that_was_moved_by_itself_goes_along(live: Live) -> None:
+    """From six in Berlin to six in Tokyo, there and back and there again; sent once, the other one at its instant."""
+    person = fresh()
+    await live.client.put(f"/v1/recipients/{person}", json={"zone": "Europe/Berlin"})
+    async with Receiver() as receiver:
+        timing = {"kind": "every", "cron": "0 9 * * *", "zone": "UTC", "starts_at": "2026-12-20", "count": 3}
+        made = (await live.create(channel=receiver.channel, timing=timing, recipient=person))["id"]
+        for slot, to in (
+            ("2026-12-20T09:00", {"kind": "at", "local": "2026-12-24T18:00", "zone": "recipient"}),
+            ("2026-12-21T09:00", {"kind": "at", "at": "2026-12-24T17:00:00Z"}),
+        ):
+            reach = {"scope": "this", "slot": slot}
+            changed = await live.client.patch(f"/v1/schedules/{made}", params=reach, json={"timing": to})
+            assert changed.status_code == 200, changed.text
+
+        async def due() -> list[str]:
+            return [own["due_at"] for own in (await live.get(f"/v1/schedules/{made}"))["changes"]]
+
+        assert await due() == ["2026-12-24T17:00:00Z"] * 2
+        would = await command(live.service, "recipient", "zone", person, "Asia/Tokyo", "--dry-run")
+        assert [(move["before"], move["after"]) for move in would["moves"]] == [
+            ("2026-12-24T17:00:00Z", "2026-12-24T09:00:00Z")
+        ]
+        done = await command(live.service, "recipient", "zone", person, "Asia/Tokyo")
+        assert (done["replanned"]["moved"], await due()) == ([made], ["2026-12-24T09:00:00Z", "2026-12-24T17:00:00Z"])
+        change = done["replanned"]["change"]
+        back = await command(live.service, "recipient", "undo", person, change)
+        assert (back["restored"], back["left"], await due()) == (1, 0, ["2026-12-24T17:00:00Z"] * 2)
+        (move,) = (await command(live.service, "recipient", "report", person, change))["items"]
+        assert (move["schedule_id"], move["undone"]) == (made, True)
+        await command(live.service, "recipient", "zone", person, "Asia/Tokyo")
+        await live.advance(datetime(2026, 12, 25, tzinfo=UTC))
+        sent = [(request.json["slot"], request.json["due_at"]) for request in receiver.requests]
+    assert sent == [
+        ("2026-12-22T09:00:00", "2026-12-22T09:00:00Z"),
+        ("2026-12-20T09:00:00", "2026-12-24T09:00:00Z"),
+        ("2026-12-21T09:00:00", "2026-12-24T17:00:00Z"),
+    ]
+    told = await live.explain(move["occurrence"])
+    assert len([decision for decision in told["decisions"] if decision["code"] == "replanned"]) == 3
+
+
 @pytest.mark.covers("ENV-32", "CFG-14", "CFG-16")
 async def test_the_installations_hours_are_those_of_calendars_that_name_none(live: Live) -> None:
     """Half past nine is too early, half past twelve is the break; the built-in calendar knows Bavaria's holidays."""

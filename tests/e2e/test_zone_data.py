@@ -69,6 +69,8 @@ CASES = {
         {"kind": "in", "delay": "PT3000H", "zone": VANCOUVER}, "2026-12-04T00:00:00Z", "2026-12-04T00:00:00Z"
     ),
 }
+#: A slot of a series that was moved by itself, to nine o'clock in Vancouver.
+ALONE = Case(at("2026-11-20T09:00", VANCOUVER), "2026-11-20T17:00:00Z", "2026-11-20T16:00:00Z")
 MOVING = {name for name, case in CASES.items() if case.old != case.new}
 
 
@@ -114,6 +116,21 @@ async def made(service: Service, client: httpx.AsyncClient) -> dict[str, str]:
     return ids
 
 
+async def made_alone(service: Service, client: httpx.AsyncClient) -> str:
+    """A series of which the second slot was moved."""
+    id_ = (await service.create(client, timing=every("0 9 1 9-11 *", "UTC"), recipient="tom"))["id"]
+    params = {"scope": "this", "slot": "2026-10-01T09:00"}
+    changed = await client.patch(f"/v1/schedules/{id_}", params=params, json={"timing": ALONE.timing})
+    assert changed.status_code == 200, changed.text
+    assert await waits(client, id_) == ALONE.old
+    return str(id_)
+
+
+async def waits(client: httpx.AsyncClient, id_: str) -> str:
+    (own,) = (await client.get(f"/v1/schedules/{id_}")).json()["changes"]
+    return str(own["due_at"])
+
+
 @pytest.mark.covers("TZ-01", "TZ-19", "TZ-29")
 async def test_the_laws_of_2026_move_exactly_what_they_touch(
     make_service: MakeService, zone_releases: ZoneReleases
@@ -123,7 +140,7 @@ async def test_the_laws_of_2026_move_exactly_what_they_touch(
     service.environment["TIMEZONE_DATA_SOURCE"] = str(zone_releases.folder("2025c"))
     await service.start()
     async with service.client() as client:
-        ids = await made(service, client)
+        ids, alone = await made(service, client), await made_alone(service, client)
         # A command by newer data than the workers' would plan otherwise than they do.
         code, said = await horae(service, "tz", "apply", zone_data=zone_releases.folder("2026c"))
         assert (code, "The workers plan by zone data 2025c, and this command by 2026c" in said) == (1, True), said
@@ -131,48 +148,54 @@ async def test_the_laws_of_2026_move_exactly_what_they_touch(
 
     service.environment["TIMEZONE_DATA_SOURCE"] = str(zone_releases.folder("2026c"))
     await service.start()
-    names = {id_: name for name, id_ in ids.items()}
+    names = {id_: name for name, id_ in ids.items()} | {alone: "alone"}
     async with service.client() as client:
-        before = await planned(client, ids)
+        before, told_of = await planned(client, ids), MOVING | {"alone"}
         assert before == {name: (case.old, "2025c") for name, case in CASES.items()}
 
         status = await answered(service, "tz", "status")
         assert status["tzdata"] == "2026c"
-        assert status["checked"] == len(CASES) - 1  # an instant needs no zone
+        checked, moving = len(CASES) + 1, len(MOVING) + 1  # an instant needs no zone, the series apart has two slots
+        assert status["checked"] == checked
         moves = {names[move["schedule_id"]]: (move["before"], move["after"]) for move in status["moves"]}
-        assert moves == {name: (CASES[name].old, CASES[name].new) for name in MOVING}
-        assert await planned(client, ids) == before
+        assert moves == {
+            name: (case.old, case.new) for name, case in (CASES | {"alone": ALONE}).items() if name in told_of
+        }
+        (occurrence,) = {move["occurrence"] for move in status["moves"]} - {None}
+        assert (await planned(client, ids), await waits(client, alone)) == (before, ALONE.old)
 
         code, report = await horae(service, "tz", "apply")
         assert code == 0, report
         print(report)
-        assert f"{len(CASES) - 1} slots were planned by other releases; {len(MOVING)} of them moved." in report
+        assert f"{checked} slots were planned by other releases; {moving} of them moved." in report
         assert "2026-11-20 17:00:00" in report
         after = await planned(client, ids)
         assert {name: due for name, (due, _) in after.items()} == {name: case.new for name, case in CASES.items()}
         assert {name for name, (_, version) in after.items() if version == "2026c"} == MOVING
+        assert await waits(client, alone) == ALONE.new
 
         (change,) = (await answered(service, "tz", "status"))["changes"]
-        assert change["zones"] == {CASABLANCA: 2, EDMONTON: 2, VANCOUVER: 4}
+        assert change["zones"] == {CASABLANCA: 2, EDMONTON: 2, VANCOUVER: 5}
         reported = await answered(service, "tz", "report", change["change"])
         assert {names[move["schedule_id"]]: move["after"] for move in reported["items"]} == {
             name: CASES[name].new for name in MOVING
-        }
+        } | {"alone": ALONE.new}
         undone = await answered(service, "tz", "undo")
-        assert {names[id_] for id_ in undone["tenants"][0]["restored"]} == MOVING
+        assert set(undone["tenants"][0]["restored"]) == {*(ids[name] for name in MOVING), occurrence}
         assert undone["tenants"][0]["left"] == {}
-        assert await planned(client, ids) == before
+        assert (await planned(client, ids), await waits(client, alone)) == (before, ALONE.old)
         (listed,) = (await answered(service, "tz", "report"))["items"]
-        assert (listed["id"], listed["restored"]) == (change["change"], len(MOVING))
+        assert (listed["id"], listed["restored"]) == (change["change"], moving)
         history = (await client.get(f"/v1/schedules/{ids['vancouver once']}/history")).json()["items"]
         assert [entry["event"] for entry in history][-2:] == ["schedule.replanned.v1"] * 2
         again = await answered(service, "tz", "apply")
-        assert {names[move["schedule_id"]] for move in again["moves"]} == MOVING
+        assert {names[move["schedule_id"]] for move in again["moves"]} == told_of
         moved_on = await client.post("/v1/clock/advance", json={"to": "2026-12-05T00:00:00Z"}, timeout=300)
         assert moved_on.status_code == 200, moved_on.text
         told: dict[str, list[str]] = {}
         for release in service.releases():
             told.setdefault(names[release["schedule_id"]], []).append(release["due_at"])
+        assert told.pop("alone") == ["2026-09-01T09:00:00Z", "2026-11-01T09:00:00Z", ALONE.new]
         assert {name: due[0] for name, due in told.items()} == {name: case.new for name, case in CASES.items()}
         assert {name: len(due) for name, due in told.items() if name in MOVING - {"vancouver daily"}} == dict.fromkeys(
             MOVING - {"vancouver daily"}, 1

@@ -5,7 +5,7 @@ A `World` is the truth that read models are held against: the folds of all strea
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -178,7 +178,9 @@ class World:
     def own(self) -> dict[str, Any]:
         """What one slot has for itself: where it is moved to, or what it carries, or both."""
         content = {"content": {self.word(): self.word()}, "priority": self.random.randint(1, 5)}
-        moved = {"timing": t.At(at=self.now + timedelta(hours=self.random.randint(1, 30)))}
+        then = self.now + timedelta(hours=self.random.randint(3, 30))
+        at = self.pick((t.At(at=then), t.At(local=then.replace(tzinfo=None), zone="recipient")))
+        moved = {"timing": at}
         return self.pick((content, moved, content | moved))  # type: ignore[no-any-return]
 
     def change_from(self, schedule: UUID, slot: t.Slot) -> s.Command:
@@ -191,6 +193,24 @@ class World:
             since=self.pick((slot, None)),
             exceptions=self.pick((None, "keep", "drop")),
         )
+
+    def rezone(self) -> None:
+        """The recipient lives elsewhere: what was moved to their clock goes along."""
+        schedule: UUID = self.pick([id_ for id_, state in self.schedules.items() if state.moved] or self.schedules)
+        state = self.schedules[schedule]
+        begun = [at.slot for id_, at in state.moved.items() if id_ in self.occurrences]
+        command = s.Rezone(
+            change=self.id(),
+            cause="recipient",
+            keep=self.pick(("wall_time", "instant")),
+            context=replace(self.context(schedule), recipient_zone=self.pick(ZONES)),
+            current=s.NOT_READ,
+            handled=begun,
+        )
+        for each in s.rezone_moved(command, state):
+            state = self.schedules[schedule] = s.evolve(state, schedule, each.event)
+            self.record(self.tenants[schedule], schedule, state.version, each.event)
+            self.moved[each.event.occurrence] = (schedule, each.event.at)
 
     def backfill(self) -> None:
         """Some slots of the last days are asked for, as far as nothing keeps them; sent one after the other."""
@@ -326,7 +346,7 @@ class World:
         """One thing happens, or is refused."""
         self.now += timedelta(seconds=self.random.randint(0, 4_000))
         often = (self.ask, self.meet, self.attempt)
-        deeds = (self.create, self.know, self.issue, self.end_key, self.backfill, *often * 4)
+        deeds = (self.create, self.know, self.issue, self.end_key, self.backfill, self.rezone, *often * 4)
         try:
             (self.pick(deeds) if self.schedules else self.create)()
         except HoraeError:
