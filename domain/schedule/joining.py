@@ -63,6 +63,7 @@ def _slot(slot: t.Slot, own: OwnChange, command: TakeIn) -> SlotChanged:
         delivery=own.delivery,
         expires_after=own.expires_after,
         at=own.at,
+        timing=own.timing,
         settled=own.settled,
         next_unchanged=True,
     )

@@ -124,3 +124,16 @@ async def test_a_slot_gives_way_by_its_own_priority(world: World) -> None:
     assert strong["skipped"] == [{"slot": "2026-12-03T12:00:00", "fold": 0}]
     shown = await world.get(f"/v1/schedules/{series['id']}")
     assert [each["slot"] for each in shown["skipped"]] == ["2026-12-02T12:00:00", "2026-12-04T12:00:00"]
+
+
+async def test_a_moved_slot_keeps_its_local_time_after_it_took_something_in(world: World) -> None:
+    """It still goes along when its recipient moves."""
+    series = await world.create({**PLAIN, "timing": {**NOON, "starts_at": "2026-12-02", "count": 1}})
+    path = f"/v1/schedules/{series['id']}"
+    at_six = {"kind": "at", "local": "2026-12-02T18:00", "zone": "recipient"}
+    await patched(world, f"{path}?scope=this&slot=2026-12-02T12:00", {"timing": at_six, "content": {"subject": "own"}})
+    other = {"kind": "every", "cron": "0 18 * * *", "zone": "UTC", "starts_at": "2026-12-02", "count": 1}
+    taken = await world.create({**PLAIN, "timing": other, "conflicts": MERGE})
+    assert taken["settled"]["into"] == series["id"]
+    assert (await world.client.put("/v1/recipients/user-17", json={"zone": "Asia/Tokyo"})).status_code == 200
+    assert [change["due_at"] for change in (await world.get(path))["changes"]] == ["2026-12-02T09:00:00Z"]
