@@ -70,6 +70,11 @@ class CalendarSeries:
         number = self._ordinals.of(found.due, self.later, self.count)
         return (found, number) if number <= self.count else None
 
+    def reaching(self, local: datetime, fold: int) -> CalendarSeries:
+        """See `Series.reaching`."""
+        base = self._base.reaching(local, fold)
+        return self if base is self._base else CalendarSeries(base, self._kept, self._calendar, self._zone)
+
     def has(self, local: datetime, fold: int) -> Found | None:
         """The slot with that identity, unless the calendar removes it."""
         found = self._base.has(local, fold)

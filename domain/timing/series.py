@@ -9,7 +9,7 @@ of their instants, whatever the policies. All instants here are naive UTC.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
@@ -226,6 +226,13 @@ class Series:
         leap = self.source.leap if isinstance(self.source, WallSource) and self.ends is None else None
         return self.ordinals.of(wanted.due, self.later, self.count, leap)
 
+    def reaching(self, local: datetime, fold: int) -> Series:
+        """The series as far back as this slot, which it had before a move put it before its beginning."""
+        begin = self.source.nominal(local, fold) - _TICK
+        if begin >= self.begin:
+            return self
+        return replace(self, begin=begin, ordinals=None if self.count is None else Ordinals(begin))
+
     def has(self, local: datetime, fold: int) -> Found | None:
         """The slot with that identity, the count left aside."""
         found = self.later(self.source.nominal(local, fold) - _TICK)
@@ -287,7 +294,12 @@ def _begin(every: Every, zone: str) -> datetime:
         return to_utc(_at_midnight(every.starts_at), 0, zone) - _TICK
     assert every.anchor is not None, "normalised timings have a start"
     # The moment of acceptance is an instant: a recipient who moves does not move it.
-    return to_utc(every.anchor.local, every.anchor.fold, every.anchor.zone)
+    accepted = to_utc(every.anchor.local, every.anchor.fold, every.anchor.zone)
+    if follows_clock(every):
+        return accepted
+    # Where clocks are ahead of those by which it was accepted, what was to come on these may lie before that moment: it
+    # was named, and is late.
+    return min(accepted, to_utc(every.anchor.local, 0, zone))
 
 
 def _end(every: Every, zone: str) -> datetime | None:

@@ -35,6 +35,7 @@ from horae.domain.timing.values import (
 from horae.domain.timing.zones import tzdata_version
 
 _NO_TIME = timedelta(0)
+_TICK = timedelta(microseconds=1)
 _Slots = Iterator[tuple[Found, int | None]]
 
 
@@ -54,6 +55,8 @@ def behind(timing: Every, current: Next, ctx: Context) -> Iterator[Next]:
     place = place_of(parts, current.slot)
     series = series_in(parts[place], ctx)
     at = series.source.nominal(current.slot.local, current.slot.fold)
+    if at <= series.begin:
+        series = _promised(parts[place], series, current.slot)
     yield from _planned(parts, place, _within(parts, place, at, ctx, current.number, series), ctx)
     for later in range(place + 1, len(parts)):
         yield from _planned(parts, later, _within(parts, later, None, ctx), ctx)
@@ -81,16 +84,26 @@ def anew(timing: Every, current: Next, ctx: Context) -> Iterator[Next]:
         return
     series = series_in(part, ctx)
     own = series.source.nominal(current.slot.local, current.slot.fold)
-    if own <= series.begin and not (isinstance(series, CalendarSeries) and series.closed(current.slot.local)):
-        # The zone has put it before the moment of acceptance; what was promised stays a slot all the same.
-        promised = Found(current.slot.local, current.slot.fold, own)
-        yield plan(part.rule, promised, current.number, ctx, part.zone, part.zone_source)
     # Calendars turn the order of slots round, but only within the day on which these go out.
-    behind_ = min(own - timedelta(days=2), moments.utc(ctx.now) - lifted(part.rule))
+    at, number = min(own - timedelta(days=2), moments.utc(ctx.now) - lifted(part.rule)), None
+    promised = _promised(part, series, current.slot)
+    if promised is not series:
+        # What lies before it is not to come.
+        at, number = own - _TICK, None if current.number is None else current.number - 1
     for later in range(place, len(parts)):
-        for planned in _planned(parts, later, _within(parts, later, behind_ if later == place else None, ctx), ctx):
+        first = later == place
+        within = _within(parts, later, at, ctx, number, promised) if first else _within(parts, later, None, ctx)
+        for planned in _planned(parts, later, within, ctx):
             if planned.due_at > ctx.now or planned.slot.local >= current.slot.local:
                 yield planned
+
+
+def _promised(part: Part, series: Series | CalendarSeries, slot: Slot) -> Series | CalendarSeries:
+    """The series with what it had named: a slot at which it stands may lie before the moment at which it was accepted,
+    by another zone than the one by which it was named. Those that lie between were named as well."""
+    if part.rule.starts_at is not None or series.source.nominal(slot.local, slot.fold) > series.begin:
+        return series
+    return series.reaching(slot.local, slot.fold)
 
 
 def _planned(parts: list[Part], place: int, slots: _Slots, ctx: Context) -> Iterator[Next]:

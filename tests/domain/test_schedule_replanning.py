@@ -97,6 +97,49 @@ def test_a_slot_that_is_put_into_the_past_is_late_not_lost() -> None:
     assert following.due_at == datetime(2026, 12, 1, 20, tzinfo=UTC)
 
 
+def coming_in(before: s.Schedule, at: t.Next | None, zone: str, most: int = 4) -> list[t.Next]:
+    """A slot, and those that follow on it in that zone."""
+    found: list[t.Next] = []
+    while at is not None and len(found) < most:
+        found.append(at)
+        at = t.following(before.timing, at, replace(context(), recipient_zone=zone))
+    return found
+
+
+@pytest.mark.covers("LIF-22")
+@pytest.mark.parametrize("count", [None, 4])
+@pytest.mark.parametrize("calendar", [None, OnCalendar(skip_holidays=True)], ids=["plain", "on a calendar"])
+def test_all_that_a_move_puts_before_the_acceptance_are_late(count: int | None, calendar: OnCalendar | None) -> None:
+    """Accepted on Monday evening in Honolulu, which is Tuesday evening in Auckland: Tuesday's three were named."""
+    rule = t.Every(cron="0 9,12,15 * * *", zone="recipient", count=count, calendar=calendar)
+    before = s.evolve(None, SCHEDULE, created(rule, context=replace(context(), recipient_zone="Pacific/Honolulu")))
+    after = coming_in(before, moved(before, "Pacific/Auckland", NOW + timedelta(hours=1)), "Pacific/Auckland")
+    assert [at.due_at for at in after] == [
+        datetime(2026, 11, 30, 20, tzinfo=UTC),
+        datetime(2026, 11, 30, 23, tzinfo=UTC),
+        datetime(2026, 12, 1, 2, tzinfo=UTC),
+        datetime(2026, 12, 1, 20, tzinfo=UTC),
+    ]
+    assert [at.number for at in after] == ([None] * 4 if count is None else [1, 2, 3, 4])
+    there = replace(context(NOW + timedelta(hours=1)), recipient_zone="Pacific/Auckland")
+    assert [t.find(before.timing, at.slot, there) for at in after] == after
+
+
+@pytest.mark.covers("LIF-22")
+@pytest.mark.parametrize("calendar", [None, OnCalendar(skip_holidays=True)], ids=["plain", "on a calendar"])
+def test_what_was_named_in_between_is_late_as_well(calendar: OnCalendar | None) -> None:
+    """Accepted in Auckland, gone to Honolulu, where Tuesday's three are ahead, and back."""
+    rule = t.Every(cron="0 9,12,15 * * *", zone="recipient", calendar=calendar)
+    before = s.evolve(None, SCHEDULE, created(rule, context=replace(context(), recipient_zone="Pacific/Auckland")))
+    assert before.next is not None
+    there = moved(before, "Pacific/Honolulu", NOW)
+    assert there is not None
+    assert (there.slot.local.day, before.next.slot.local.day) == (1, 2)
+    back = coming_in(before, moved(replace(before, next=there), "Pacific/Auckland", NOW), "Pacific/Auckland")
+    assert [(at.slot.local.day, at.slot.local.hour) for at in back] == [(1, 9), (1, 12), (1, 15), (2, 9)]
+    assert [at.due_at for at in back[2:]] == [datetime(2026, 12, 1, hour, tzinfo=UTC) for hour in (2, 20)]
+
+
 def test_a_series_that_follows_the_clock_sends_nothing_twice_for_a_move() -> None:
     """Every half hour stays every half hour: the hours that the new zone has behind it were sent in the old one."""
     often = t.Every.model_validate({"cron": "*/30 * * * *", "zone": "recipient"})

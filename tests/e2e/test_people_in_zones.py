@@ -64,20 +64,23 @@ async def test_nine_o_clock_reaches_everybody_where_they_are(live: Live) -> None
 
 @pytest.mark.covers("TZ-04", "LIF-22")
 async def test_what_a_move_puts_into_the_past_goes_out_late(live: Live) -> None:
-    """From Honolulu to Auckland: today's nine o'clock is gone there; it is sent at once, tomorrow's in time."""
+    """From Honolulu to Auckland: today's are gone there; each is sent at once, tomorrow's in time."""
     person = fresh()
     await live.client.put(f"/v1/recipients/{person}", json={"zone": "Pacific/Honolulu"})
     async with Receiver() as receiver:
-        timing = {"kind": "every", "cron": "0 9 * * *", "zone": "recipient", "count": 3}
+        timing = {"kind": "every", "cron": "0 9,12,15 * * *", "zone": "recipient", "count": 5}
         created = await live.create(channel=receiver.channel, timing=timing, recipient=person)
         assert created["next"]["due_at"] == "2026-12-02T19:00:00Z"
         moved = await live.client.put(f"/v1/recipients/{person}", json={"zone": "Pacific/Auckland"})
         assert moved.json()["replanned"]["moved"] == [created["id"]]
         await live.advance(datetime(2026, 12, 4, 12, tzinfo=UTC))
         sent = [(request.json["slot"], request.json["due_at"]) for request in receiver.requests]
-    assert sent[:2] == [
+    assert sent == [
         ("2026-12-02T09:00:00", "2026-12-01T20:00:00Z"),
+        ("2026-12-02T12:00:00", "2026-12-01T23:00:00Z"),
+        ("2026-12-02T15:00:00", "2026-12-02T02:00:00Z"),
         ("2026-12-03T09:00:00", "2026-12-02T20:00:00Z"),
+        ("2026-12-03T12:00:00", "2026-12-02T23:00:00Z"),
     ]
 
 
