@@ -42,14 +42,23 @@ class Part:
         """Does the slot, on this part's clock, lie before where the next part takes over?"""
         return self.until is None or self._instant(slot) < self._instant(self.until)
 
-    def is_over(self, slot: Slot, due: datetime) -> bool:
+    def is_over(self, slot: Slot, due: datetime, source: _Source) -> bool:
         """Need nothing of this part be looked for behind a slot that goes out at `due` (naive UTC)?
 
-        A calendar may turn round the order of slots that fall into one closure, by less than a day.
+        A calendar may turn round the order of slots that fall into one closure, by less than a day: that on which the
+        slot where the next part takes over would go out.
         """
         if self.until is None or self.is_before_end(slot):
             return False
-        return self.rule.calendar is None or due > self._instant(self.until) + _ONE_DAY
+        if self.rule.calendar is None:
+            return True
+        return due > max(self._instant(self.until), source.nominal(self.until.local, self.until.fold)) + _ONE_DAY
+
+    @property
+    def is_moved(self) -> bool:
+        """May a calendar let its slots go out behind those of the next part, or before those of the one before?"""
+        kept = self.rule.calendar
+        return kept is not None and kept.restricts and kept.move != "drop"
 
     def floor(self, source: _Source, before: Part | None) -> datetime:
         """An instant (naive UTC) after which all of its slots lie."""

@@ -6,11 +6,14 @@ Place in the flow: `series` and `calendared` know the slots of one rule, `parts`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
+from heapq import merge
+from itertools import chain, dropwhile
+from operator import itemgetter
 
 from horae.domain.ids import occurrence_id
 from horae.domain.timing import moments
@@ -19,7 +22,7 @@ from horae.domain.timing.calendared import CalendarSeries, Moved, calendar_id, s
 from horae.domain.timing.opendays import BUILT_IN
 from horae.domain.timing.parts import Part, parts_of, place_of
 from horae.domain.timing.reasons import reasons_for, skip_reason
-from horae.domain.timing.series import Found, Series, follows_clock
+from horae.domain.timing.series import Found, Series, Source, follows_clock
 from horae.domain.timing.values import (
     Branch,
     Context,
@@ -37,6 +40,7 @@ from horae.domain.timing.zones import tzdata_version
 _NO_TIME = timedelta(0)
 _TICK = timedelta(microseconds=1)
 _Slots = Iterator[tuple[Found, int | None]]
+_Planned = Iterator[tuple[datetime, Next]]
 
 
 def lifted(rule: Every) -> timedelta:
@@ -57,21 +61,29 @@ def behind(timing: Every, current: Next, ctx: Context) -> Iterator[Next]:
     at = series.source.nominal(current.slot.local, current.slot.fold)
     if at <= series.begin:
         series = _promised(parts[place], series, current.slot)
-    yield from _planned(parts, place, _within(parts, place, at, ctx, current.number, series), ctx)
-    for later in range(place + 1, len(parts)):
-        yield from _planned(parts, later, _within(parts, later, None, ctx), ctx)
+    turned = _are_turned(parts)
+
+    def within(each: int) -> _Slots:
+        if each == place:
+            return _within(parts, each, at, ctx, current.number, series)
+        if not turned:
+            return _within(parts, each, None, ctx)
+        # Of two that meet the one of the earlier rule comes first.
+        return _within(parts, each, at if each < place else at - _TICK, ctx)
+
+    ways = (_planned(parts, each, within(each), ctx) for each in range(0 if turned else place, len(parts)))
+    yield from _in_order(ways, turned=turned)
 
 
 def coming(timing: Every, instant: datetime, ctx: Context) -> Iterator[Next]:
     """Planned slots due after an instant, in the series' order; jitter may lift earlier slots past the instant."""
     parts = parts_of(timing, ctx)
+    ways: list[_Planned] = []
     for place, part in enumerate(parts):
-        begun = False
         at = moments.utc(instant) - lifted(part.rule)
-        for planned in _planned(parts, place, _within(parts, place, at, ctx), ctx):
-            begun = begun or planned.due_at > instant
-            if begun:
-                yield planned
+        planned = _planned(parts, place, _within(parts, place, at, ctx), ctx)
+        ways.append(dropwhile(lambda each: each[1].due_at <= instant, planned))
+    yield from _in_order(ways, turned=_are_turned(parts))
 
 
 def anew(timing: Every, current: Next, ctx: Context) -> Iterator[Next]:
@@ -90,12 +102,29 @@ def anew(timing: Every, current: Next, ctx: Context) -> Iterator[Next]:
     if promised is not series:
         # What lies before it is not to come.
         at, number = own - _TICK, None if current.number is None else current.number - 1
-    for later in range(place, len(parts)):
-        first = later == place
-        within = _within(parts, later, at, ctx, number, promised) if first else _within(parts, later, None, ctx)
-        for planned in _planned(parts, later, within, ctx):
-            if planned.due_at > ctx.now or planned.slot.local >= current.slot.local:
-                yield planned
+    turned = _are_turned(parts)
+
+    def within(each: int) -> _Slots:
+        if each == place:
+            return _within(parts, each, at, ctx, number, promised)
+        return _within(parts, each, at if each < place else None, ctx)
+
+    ways = (_planned(parts, each, within(each), ctx) for each in range(0 if turned else place, len(parts)))
+    for planned in _in_order(ways, turned=turned):
+        if planned.due_at > ctx.now or planned.slot.local >= current.slot.local:
+            yield planned
+
+
+def _are_turned(parts: list[Part]) -> bool:
+    """May slots of one part go out behind those of the next, because a calendar moves them?"""
+    return len(parts) > 1 and any(part.is_moved for part in parts)
+
+
+def _in_order(ways: Iterable[_Planned], *, turned: bool) -> Iterator[Next]:
+    """The slots of all parts: part after part, or by their instants where those of two parts may be turned round."""
+    ordered = merge(*ways, key=itemgetter(0)) if turned else chain.from_iterable(ways)
+    for _, planned in ordered:
+        yield planned
 
 
 def _promised(part: Part, series: Series | CalendarSeries, slot: Slot) -> Series | CalendarSeries:
@@ -106,11 +135,12 @@ def _promised(part: Part, series: Series | CalendarSeries, slot: Slot) -> Series
     return series.reaching(slot.local, slot.fold)
 
 
-def _planned(parts: list[Part], place: int, slots: _Slots, ctx: Context) -> Iterator[Next]:
+def _planned(parts: list[Part], place: int, slots: _Slots, ctx: Context) -> _Planned:
+    """With the instant (naive UTC) that jitter and shifts begin from."""
     part = parts[place]
     for found, number in slots:
         if not is_exception(found, ctx):
-            yield plan(part.rule, found, number, ctx, part.zone, part.zone_source)
+            yield found.due, plan(part.rule, found, number, ctx, part.zone, part.zone_source)
 
 
 def _within(
@@ -130,15 +160,15 @@ def _within(
             at, number = floor, None
     assert at is not None
     walk = _walk(series, at, number)
-    return walk if len(parts) == 1 else _own(parts, place, walk)
+    return walk if len(parts) == 1 else _own(parts, place, walk, series.source)
 
 
-def _own(parts: list[Part], place: int, walk: _Slots) -> _Slots:
+def _own(parts: list[Part], place: int, walk: _Slots, source: Source) -> _Slots:
     """Of the slots of a part's rule those that are the part's."""
     part = parts[place]
     for found, ordinal in walk:
         slot = Slot(local=found.local, fold=found.fold)
-        if part.is_over(slot, found.due):
+        if part.is_over(slot, found.due, source):
             return
         if place_of(parts, slot) == place and (part.after is None or found.due > part.after):
             yield found, ordinal

@@ -15,14 +15,11 @@ from hypothesis import strategies as st
 from horae.domain import errors
 from horae.domain import timing as t
 from horae.domain.timing.opendays import WEEKDAYS, Calendar, CalendarDefinition, Day, Hours
+from tests.domain.timing.calendar_strategies import MONDAY, QUARTERS, calendars
 from tests.domain.timing.cases import context
 
-MONDAY = date(2027, 3, 1)
 _QUARTER = timedelta(minutes=15)
 _MINUTE = timedelta(minutes=1)
-#: A day's quarters of an hour; all hours here begin and end with one.
-_QUARTERS = 96
-Case = tuple[Calendar, list[bool]]
 
 
 # --- the model: is it open in this quarter of an hour? --------------------------------------------------------------
@@ -52,7 +49,7 @@ def _open_quarters(calendar: Calendar, day: date) -> list[bool]:
     taken = [_open_quarters(other, day) for other in calendar.minus_hours]
     return [
         (opened[n] or any(other[n] for other in added)) and not any(other[n] for other in taken)
-        for n in range(_QUARTERS)
+        for n in range(QUARTERS)
     ]
 
 
@@ -63,54 +60,8 @@ def _names(own: Day, day: date) -> bool:
 
 @lru_cache(maxsize=4096)
 def _within(hours: tuple[Hours, ...]) -> list[bool]:
-    clocks = (f"{n // 4:02}:{n % 4 * 15:02}" for n in range(_QUARTERS))
+    clocks = (f"{n // 4:02}:{n % 4 * 15:02}" for n in range(QUARTERS))
     return [any(each.start <= clock < each.end for each in hours) for clock in clocks]
-
-
-# --- calendars of calendars -----------------------------------------------------------------------------------------
-
-
-@st.composite
-def stretches(draw: st.DrawFn) -> tuple[Hours, ...]:
-    """Up to three of a day, some of which meet; the last may end with the day."""
-    ends = sorted(draw(st.sets(st.integers(0, _QUARTERS), min_size=2, max_size=6)))
-    marks = [f"{at // 4:02}:{at % 4 * 15:02}" for at in ends]
-    if draw(st.booleans()):  # one after the other
-        return tuple(Hours(start=start, end=end) for start, end in pairwise(marks[:4]))
-    return tuple(Hours(start=start, end=end) for start, end in zip(marks[::2], marks[1::2], strict=False))
-
-
-@st.composite
-def definitions(draw: st.DrawFn) -> CalendarDefinition:
-    """Hours by weekday, a weekend, and days of its own around those that are looked at."""
-    fields: dict[str, Any] = {}
-    if draw(st.booleans()):
-        fields["hours"] = draw(st.dictionaries(st.sampled_from(WEEKDAYS), stretches(), max_size=7))
-    if draw(st.booleans()):
-        fields["weekend"] = tuple(draw(st.sets(st.sampled_from(WEEKDAYS), max_size=3)))
-    fields["days"] = draw(st.lists(days(), max_size=4))
-    return CalendarDefinition.model_validate(fields)
-
-
-@st.composite
-def days(draw: st.DrawFn) -> Day:
-    first = MONDAY + timedelta(days=draw(st.integers(-4, 12)))
-    return Day(
-        date=first,
-        until=draw(st.sampled_from([None, first + timedelta(days=2)])),
-        open=draw(st.booleans()),
-        hours=draw(st.one_of(st.just(()), stretches())),
-        yearly=draw(st.booleans()),
-    )
-
-
-@st.composite
-def calendars(draw: st.DrawFn, depth: int = 2) -> Calendar:
-    """With others' hours added and taken off, and those of others again."""
-    plus, minus = (
-        tuple(draw(st.lists(calendars(depth - 1), max_size=2))) if depth else () for _ in ("plus_hours", "minus_hours")
-    )
-    return Calendar("drawn", 1, draw(definitions()), plus_hours=plus, minus_hours=minus)
 
 
 # --- properties -----------------------------------------------------------------------------------------------------
@@ -124,7 +75,7 @@ def test_hours_are_those_of_any_added_less_those_of_any_taken_off(calendar: Cale
     for n in range(9):
         day = MONDAY + timedelta(days=n)
         midnight = datetime.combine(day, time())
-        for quarter in range(_QUARTERS):
+        for quarter in range(QUARTERS):
             at = midnight + quarter * _QUARTER
             wanted = is_open(calendar, at)
             assert (calendar.open_at(at), calendar.open_at(at + _QUARTER - _MINUTE)) == (wanted, wanted), at
@@ -159,8 +110,8 @@ def test_the_next_and_the_last_open_minute_are_those_that_a_scan_finds(calendar:
 def test_series_keep_to_such_hours_as_a_scan_has_it(calendar: Calendar, cron: str, move: str, also: set[str]) -> None:
     """Moved on, moved back and dropped; what is open of such hours is neither weekend nor holiday."""
     begin, looked = datetime(2027, 2, 1), 60  # noqa: DTZ001 - a local time
-    open_quarters = [is_open(calendar, begin + n * _QUARTER) for n in range(looked * _QUARTERS)]
-    assume(_longest_closure(open_quarters) < 12 * _QUARTERS)
+    open_quarters = [is_open(calendar, begin + n * _QUARTER) for n in range(looked * QUARTERS)]
+    assume(_longest_closure(open_quarters) < 12 * QUARTERS)
     kept = {"id": "drawn", "business_hours_only": True, "move": move} | dict.fromkeys(also, True)
     ctx = context(datetime(2027, 2, 14, tzinfo=UTC), calendar=calendar)
     asked = {"cron": cron, "zone": "UTC", "starts_at": "2027-02-01", "calendar": kept}
