@@ -299,7 +299,7 @@ def _begin(every: Every, zone: str) -> datetime:
         return accepted
     # Where clocks are ahead of those by which it was accepted, what was to come on these may lie before that moment: it
     # was named, and is late.
-    return min(accepted, to_utc(every.anchor.local, 0, zone))
+    return min(accepted, to_utc(every.anchor.local, every.anchor.fold, zone))
 
 
 def _end(every: Every, zone: str) -> datetime | None:

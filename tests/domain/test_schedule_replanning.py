@@ -106,6 +106,18 @@ def coming_in(before: s.Schedule, at: t.Next | None, zone: str, most: int = 4) -
     return found
 
 
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "recipient"])
+def test_what_is_accepted_in_the_second_passing_of_an_hour_begins_there(zone: str) -> None:
+    """02:45 comes twice that night; accepted between its two passings, the series begins with the day after."""
+    accepted = datetime(2026, 10, 25, 1, 30, tzinfo=UTC)  # 02:30 in Berlin, for the second time
+    ctx = replace(context(accepted), recipient_zone="Europe/Berlin")
+    rule = t.normalise(t.Every(cron="45 2 * * *", zone=zone, count=2), ctx)
+    assert [(at.number, at.due_at) for at in t.preview(rule, 5, ctx).slots] == [
+        (1, datetime(2026, 10, 26, 1, 45, tzinfo=UTC)),
+        (2, datetime(2026, 10, 27, 1, 45, tzinfo=UTC)),
+    ]
+
+
 @pytest.mark.covers("LIF-22")
 @pytest.mark.parametrize("count", [None, 4])
 @pytest.mark.parametrize("calendar", [None, OnCalendar(skip_holidays=True)], ids=["plain", "on a calendar"])
