@@ -6,8 +6,8 @@ which hours, holidays and versions it was made; where the calendar is called oth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -51,7 +51,8 @@ class Renewed:
 
     checked: int = 0
     moved: int = 0
-    failed: int = 0
+    #: Who could not be looked at.
+    failed: list[UUID] = field(default_factory=list)
 
 
 def planned_by(standard: Standard) -> str:
@@ -70,8 +71,11 @@ class CalendarPlans:
         """See `PlansOnCalendars.caught_up`: before that, neither slots nor tenants need be known."""
         await self._plans.caught_up()
 
-    async def renew(self, call: Call) -> Renewed:
-        """Plan anew, by an event for each schedule, what moves. What was broken off is finished by doing it again."""
+    async def renew(self, call: Call, only: Collection[UUID] | None = None) -> Renewed:
+        """Plan anew, by an event for each schedule (of `only`, if given), what moves.
+
+        What was broken off is finished by doing it again.
+        """
         done = Renewed()
         after: PlanOnCalendar | None = None
         while page := await self._plans.planned_on_calendars(call.tenant, after, PAGE):
@@ -79,7 +83,8 @@ class CalendarPlans:
             for name, rows in groupby(page, lambda row: row.calendar):
                 calendar = calendars.get((call.tenant, name))
                 if calendar is not None:
-                    await self._renew(call, calendar, list(rows), done)
+                    wanted = [row for row in rows if only is None or row.schedule in only]
+                    await self._renew(call, calendar, wanted, done)
             after = page[-1]
         return done
 
@@ -89,4 +94,4 @@ class CalendarPlans:
         found = await replanning.replan(self._schedules, call, others, "calendar", detail)
         done.checked += len(others)
         done.moved += len(found.moved)
-        done.failed += len(found.failed)
+        done.failed += found.failed

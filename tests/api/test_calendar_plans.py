@@ -161,21 +161,33 @@ async def test_two_at_once_move_each_slot_once(world: World) -> None:
 
 
 async def test_a_schedule_that_fails_is_asked_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others have moved by then; all is not called done before it has, too."""
+    """It alone: the others have been looked at by then, moved or not; all is not called done before it has, too."""
     broken, sound = await at_seven(world), await at_seven(world)
+    noon = await world.create(timing={"kind": "every", "cron": "0 12 * * *", "zone": "UTC", "calendar": HOURS})
+    asked: list[str] = []
+    real = Schedules.replan
+
+    async def noted(self: Any, call: Any, schedule: Any, *rest: Any) -> bool:
+        asked.append(str(schedule))
+        return await real(self, call, schedule, *rest)
+
     async with renewer(world, business_hours=LATE) as late:
         with monkeypatch.context() as failing:
-            real = Schedules.replan
 
             async def fails_at_one(self: Any, call: Any, schedule: Any, *rest: Any) -> bool:
                 if str(schedule) == broken:
+                    asked.append(broken)
                     raise OverflowError("date value out of range")
-                return await real(self, call, schedule, *rest)
+                return await noted(self, call, schedule, *rest)
 
             failing.setattr(Schedules, "replan", fails_at_one)
             assert not await late.run_once()
         assert [(await planned(world, each))[2] for each in (broken, sound)] == [0, 1]
+        assert sorted(asked) == sorted([broken, sound, noon["id"]])
+        asked.clear()
+        monkeypatch.setattr(Schedules, "replan", noted)
         assert await late.run_once()
+        assert asked == [broken]
     assert [(await planned(world, each))[2] for each in (broken, sound)] == [1, 1]
 
 
