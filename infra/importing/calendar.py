@@ -4,7 +4,9 @@ Taken: DTSTART (instant, local time with TZID, floating, all-day), RRULE, RDATE,
 DESCRIPTION, LOCATION, URL, CATEGORIES, PRIORITY, ATTENDEE, and X-HORAE-RECIPIENT of our own feeds. Which zone a TZID
 means is found in `zones`. An event that changes one date of another becomes a schedule of its own, and the other leaves
 that date out.
-What cannot be held is refused, never bent. An event with several attendees becomes one item for each.
+What cannot be held is refused, never bent: an event for itself, by the property that is at fault. The library tells
+of a broken property only where it is used, so those that are read here are looked at first.
+An event with several attendees becomes one item for each.
 """
 
 from __future__ import annotations
@@ -37,6 +39,13 @@ _NAMES = {
 #: Whose it is, in our own feeds; percent-encoded.
 RECIPIENT = "X-HORAE-RECIPIENT"
 
+#: Of these an event has one at most (RFC 5545, §3.6.1); of two nobody knows which is meant.
+_TEXTS = ("SUMMARY", "DESCRIPTION", "LOCATION", "URL", "STATUS", "PRIORITY")
+_ONCE = ("UID", "RECURRENCE-ID", "DTSTART", *_TEXTS, RECIPIENT)
+#: What the library raises for a value that is not what it says.
+_UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, errors.Invalid)
+#: Characters of a value that a refusal repeats.
+_SHOWN = 80
 #: Of an unknown zone's event so many times are counted; with more it is taken as going on.
 _MOST_COUNTED = 1_000
 #: Of an Idempotency-Key's 255 characters, what is left behind `import:ics:`.
@@ -56,7 +65,7 @@ def read_calendar(text: str, *, channel: str, all_day_at: time = time(9)) -> Ite
     """
     try:
         calendars = icalendar.Calendar.from_ical(text, multiple=True)
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise ImportFileError(f"The file is no iCalendar: {error}.") from None
     events = []
     for calendar in calendars:
@@ -66,15 +75,18 @@ def read_calendar(text: str, *, channel: str, all_day_at: time = time(9)) -> Ite
         raise ImportFileError("The file holds no VEVENT, so there is nothing to import.")
     changed: dict[str, list[Any]] = {}
     for event, _ in events:
-        if "RECURRENCE-ID" in event:
+        if "RECURRENCE-ID" in event and _readable(_moment(event["RECURRENCE-ID"])):
             changed.setdefault(str(event.get("UID")), []).append(event["RECURRENCE-ID"])
     for row, (event, of_file) in enumerate(events, 1):
-        uid = str(event.get("UID", f"event {row}"))
+        uid = str(_listed(event.get("UID", f"event {row}"))[0])
         try:
+            _refuse_unreadable(event)
             clocks = _Clocks(event, of_file, all_day_at)
             yield from _items(row, uid, event, clocks, changed.get(uid, []), channel)
         except _EventError as error:
             yield Reject(row, row, error.field, error.reason, error.hint, uid)
+        except _UNREADABLE as error:
+            yield Reject(row, row, "VEVENT", f"It cannot be read: {str(error)[:_SHOWN]}.", "Look at its times.", uid)
 
 
 def _items(row: int, uid: str, event: Any, clocks: _Clocks, changed: list[Any], channel: str) -> Iterator[Item]:
@@ -90,7 +102,7 @@ def _items(row: int, uid: str, event: Any, clocks: _Clocks, changed: list[Any], 
     _refuse_unheld(event)
     start, zone = clocks.start
     timing = _timing(event, start, zone)
-    out = [*clocks.times("EXDATE"), *(clocks.local(each, each.dt) for each in changed)]
+    out = [*clocks.times("EXDATE"), *(clocks.local("RECURRENCE-ID", each, each.dt) for each in changed)]
     rules, more = _rules(event), list(clocks.times("RDATE"))
     left = _less_start(rules, start, zone)
     if left is not None and (rules or more):
@@ -159,6 +171,49 @@ def _short(name: str) -> str:
     )
 
 
+def _refuse_unreadable(event: Any) -> None:
+    for name in _ONCE:
+        found = event.get(name)
+        if isinstance(found, list):
+            told = " and ".join(repr(_told(each)) for each in found[:2])
+            raise _EventError(name, f"The event has {len(found)} {name}: {told}.", "Keep one of them.")
+    for name in ("DTSTART", "RECURRENCE-ID"):
+        if name in event and not _readable(_moment(event[name])):
+            raise _unreadable(name, event[name], "a date or a time of the years 2 to 9998")
+    for name in ("RDATE", "EXDATE"):
+        for dates in _listed(event.get(name, [])):
+            if isinstance(dates, icalendar.vBroken) or not all(_readable(_begin(each.dt)) for each in dates.dts):
+                raise _unreadable(name, dates, "dates or times of the years 2 to 9998")
+    for names in _listed(event.get("CATEGORIES", [])):
+        if isinstance(names, icalendar.vBroken):
+            raise _unreadable("CATEGORIES", names, "words")
+
+
+def _unreadable(name: str, value: Any, what: str) -> _EventError:
+    return _EventError(name, f"{_told(value)!r} cannot be read as {what}.", "Write 20270104T090000Z, or 20270104.")
+
+
+def _readable(value: Any) -> bool:
+    """Whether it is a date or a time, of a year in which it is one in any zone."""
+    return isinstance(value, date) and date.min.year < value.year < date.max.year
+
+
+def _told(value: Any) -> str:
+    """A property's value as the file has it."""
+    text = value.to_ical()
+    return (text.decode(errors="replace") if isinstance(text, bytes) else str(text))[:_SHOWN]
+
+
+def _moment(prop: Any) -> Any:
+    """What a property of one time says; None where it says nothing."""
+    return None if isinstance(prop, icalendar.vBroken | list) else prop.dt
+
+
+def _begin(value: Any) -> Any:
+    """Of a period where it begins."""
+    return value[0] if isinstance(value, tuple) else value
+
+
 def _refuse_unheld(event: Any) -> None:
     if str(event.get("STATUS", "")).upper() == "CANCELLED":
         raise _EventError("STATUS", "The event is cancelled.", "Nothing is to be sent.")
@@ -208,21 +263,24 @@ class _Clocks:
             return datetime.combine(value, self._all_day_at), "recipient"
         if value.tzinfo is not None and not start.params.get("TZID"):
             return value.astimezone(UTC).replace(tzinfo=None), "UTC"
-        return value.replace(tzinfo=None), self._zone(start)
+        return value.replace(tzinfo=None), self._zone("DTSTART", start)
 
     def times(self, name: str) -> Iterator[datetime]:
         """The dates and times of RDATE or EXDATE; of a period the start."""
         for dates in _listed(self._event.get(name, [])):
             for entry in dates.dts:
-                yield self.local(dates, entry.dt[0] if isinstance(entry.dt, tuple) else entry.dt)
+                yield self.local(name, dates, _begin(entry.dt))
 
-    def local(self, prop: Any, value: date) -> datetime:
-        """A date or time of a property on the event's clock; a date among times has that of the start."""
+    def local(self, name: str, prop: Any, value: date) -> datetime:
+        """A date or time of a property on the event's clock; a date among times has that of the start.
+
+        Raises `_EventError`.
+        """
         start, zone = self.start
         if not isinstance(value, datetime):
             return datetime.combine(value, start.time())
         local = value.replace(tzinfo=None)
-        own = self._zone(prop) if prop.params.get("TZID") else "UTC" if value.tzinfo is not None else zone
+        own = self._zone(name, prop) if prop.params.get("TZID") else "UTC" if value.tzinfo is not None else zone
         # As it was written where it can be: in a gap it has no instant of its own.
         if own == zone or zone == "recipient":
             return local
@@ -233,21 +291,24 @@ class _Clocks:
         tzid = str(self._event["DTSTART"].params.get("TZID", zone))
         return {} if zone in (tzid, "UTC", "recipient") else {"tzid": tzid}
 
-    def _zone(self, prop: Any) -> str:
+    def _zone(self, name: str, prop: Any) -> str:
         tzid = str(prop.params.get("TZID", ""))
         if not tzid:
             return "recipient"
         try:
             return self._of_file.named(tzid, lambda: _stretch(self._event))
         except UnknownZoneError as error:
-            raise _EventError("DTSTART", error.reason, error.hint) from None
+            raise _EventError(name, error.reason, error.hint) from None
 
 
 def _stretch(event: Any) -> Stretch:
     """The event's own time, by its own clock: up to its last UNTIL, or the last of as many as COUNT says."""
     begin = event["DTSTART"].dt
     begin = begin.replace(tzinfo=None) if isinstance(begin, datetime) else datetime.combine(begin, time())
-    written = getattr(event.get("DTSTAMP"), "dt", None)
+    try:
+        written = getattr(event.get("DTSTAMP"), "dt", None)
+    except ValueError:  # it is broken, and only helps
+        written = None
     last: datetime | None = begin
     for text in _rules(event):
         try:

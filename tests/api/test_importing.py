@@ -133,6 +133,27 @@ async def test_a_bad_event_is_refused_by_the_files_own_words(world: World) -> No
     assert kept["not_left_out"] == ["2026-12-03T09:15:00"]
 
 
+async def test_a_broken_property_is_its_events_own(world: World) -> None:
+    """Not the file's: the library tells of it only where it is used."""
+    bad = (
+        "DTSTART:tomorrow",
+        "DTSTART:20270101T090000Z\nDTSTART:20270102T090000Z",
+        "DTSTART;VALUE=TIME:090000",
+        "DTSTART:20270101T090000Z\nRRULE:FREQ=DAILY\nEXDATE:20270230T090000Z",
+        "DTSTART:20270101T090000Z\nRECURRENCE-ID:x",
+        "DTSTART;TZID=Asia/Tokyo:00010101T000000\nRRULE:FREQ=DAILY\nEXDATE:00010101T000000Z",
+        "DTSTART:20270101T090000Z\nSUMMARY:a\nSUMMARY:b",
+    )
+    events = [event(f"UID:{n}\nATTENDEE:mailto:ann@example.com\n{lines}") for n, lines in enumerate(bad)]
+    answer = await imported(world, file(*events, event(SERIES)))
+    assert (answer["created"], answer["rejected"]) == (1, 7), answer
+    assert [item["error"]["field"] for item in answer["items"][:-1]] == [
+        *["DTSTART"] * 3,
+        *["EXDATE", "RECURRENCE-ID", "DTSTART", "SUMMARY"],
+    ]
+    assert answer["items"][0]["error"]["detail"].startswith("'tomorrow' cannot be read")
+
+
 async def test_a_file_asks_about_conflicts_and_days(world: World) -> None:
     """For each of its events; all-day events have the time that is asked for."""
     day = "UID:{0}\nDTSTART;VALUE=DATE:20261224\nSUMMARY:{0}\nATTENDEE:mailto:ann@example.com"
