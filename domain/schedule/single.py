@@ -109,7 +109,8 @@ def change_slot(command: ChangeSlot, state: Schedule) -> list[ScheduleEvent]:
             hint="Change the series instead, or put other slots back.",
         )
     own = state.changes.get(slot)
-    at, timing = moved, own.timing if own is not None else None
+    moved_by = own.timing if own is not None else None
+    at, timing = moved, moved_by
     if "timing" in command.changes:
         timing = _moved_by(command, state)
         at = moved_to(timing, slot, planned.number, command.context)
@@ -119,7 +120,9 @@ def change_slot(command: ChangeSlot, state: Schedule) -> list[ScheduleEvent]:
     definition = Definition(
         **{name: given.get(name, getattr(seen.definition, name)) for name in Definition.model_fields}
     )
-    if (personal, definition) == (seen.personal, seen.definition) and at == moved and not skipped:
+    # The same place by another timing is another move: a later change of zone carries it elsewhere.
+    same_place = (at, timing) == (moved, moved_by)
+    if (personal, definition) == (seen.personal, seen.definition) and same_place and not skipped:
         return []
     changed = tuple(sorted({*given, *(own.changed if own is not None else ())}))
     settled = command.settled or (own.settled if own is not None and at == moved else None)

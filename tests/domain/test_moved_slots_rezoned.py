@@ -130,6 +130,26 @@ def test_what_was_stored_without_its_timing_keeps_its_instant() -> None:
     assert rezoned(replace(before, changes={slot(4): own})) == []
 
 
+@pytest.mark.covers("TZ-04", "LIF-18")
+def test_the_same_move_gives_a_slot_its_local_time_again() -> None:
+    """It stands where it is asked to go, but by no timing, or by the clock of a zone that is only theirs for now."""
+    to_their_three = t.At(local=AT_THREE, zone="recipient")
+    asked = s.ChangeSlot(
+        slot=slot(4),
+        changes={"timing": to_their_three},
+        context=context(recipient_zone=BERLIN),
+        current=standing(next_on(1)),
+    )
+    moved = moved_to(to_their_three)
+    old = replace(moved, changes={slot(4): replace(moved.changes[slot(4)], timing=None)})
+    for before in (old, moved_to(t.At(local=AT_THREE, zone=BERLIN))):
+        assert rezoned(before) == []
+        (event,) = s.decide(asked, before)
+        then = s.evolve(before, SCHEDULE, event)
+        assert (waits_at(then), [each.after.due_at for each in rezoned(then)]) == ([IN_BERLIN], [IN_TOKYO])
+        assert s.decide(asked, then) == []
+
+
 def test_other_changes_of_the_slot_leave_it_its_time() -> None:
     """Its content is changed, and it still moves; moved anew, to an instant, it stays."""
     before = moved_to(t.At(local=AT_THREE, zone="recipient"))
