@@ -79,9 +79,11 @@ class Shown:
             digest.update(f"{part}\n".encode())
         for row in self.schedules:
             zone = row.next.plan.zone if row.next else None
+            digest.update(f"{row.id} {row.version} {zone} {row.skipped}\n".encode())
             state = self.states.get(row.id)
-            version = row.version if state is None else state.version
-            digest.update(f"{row.id} {version} {zone} {row.skipped}\n".encode())
+            if state is not None:
+                # What firing has come to tells what of it is past, and the log may be ahead of the row.
+                digest.update(f"{state.version} {row.next.slot if row.next else None}\n".encode())
         for name, calendar in sorted(self.calendars.items()):
             digest.update(f"{name} {calendar.label}\n".encode())
         return f'"{digest.hexdigest()[:32]}"'
