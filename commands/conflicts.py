@@ -19,7 +19,7 @@ from uuid import UUID
 
 from horae.commands.calendars import Resolver
 from horae.commands.context import Call, meta_of
-from horae.commands.othersslots import differ, moved_slots, others_slots
+from horae.commands.othersslots import as_it_comes, differ, moved_slots, others_slots
 from horae.commands.ports import EventStore, Ids, Neighbour, Neighbours, SeriesPointers, StreamConflict
 from horae.commands.reading import fold_schedule
 from horae.commands.recipients import Recipients, needs_recipient
@@ -128,7 +128,7 @@ class Conflicts:
         policy = after.definition.conflicts
         if policy is None:
             return None
-        seen = after if since is None else after.as_series(since)
+        seen = as_it_comes(after, context) if since is None else after.as_series(since)
         asking = Asking(
             schedule=after.id,
             policy=policy,

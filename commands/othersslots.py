@@ -7,6 +7,7 @@ schedule's stream: the read model's instant says how far a series has come.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 from operator import attrgetter
@@ -70,11 +71,30 @@ def moved_slots(state: s.Schedule, now: datetime) -> dict[t.Slot, UUID]:
     return {slot: own.occurrence for slot, own in moved}
 
 
+def as_it_comes(state: s.Schedule, context: t.Context) -> s.Schedule:
+    """The schedule with what its series has from its next slot on: what held before is of the past."""
+    slot = _next_slot(state, context) if state.later else None
+    return state if slot is None else state.as_series(slot)
+
+
 def differ(state: s.Schedule, context: t.Context) -> bool:
-    """Whether slots to come have a content, a channel or a time that their series does not have."""
-    if any(later.personal.content != state.personal.content for later in state.later):
-        return True
+    """Whether slots to come have a content, a channel or a time that their series does not have from its next on."""
+    slot = _next_slot(state, context) if state.later else None
+    if slot is not None:
+        usual = _sent_as(state.as_series(slot))
+        to_come = (later for later in state.later if s.order(later.since) > s.order(slot))
+        if any(_sent_as(later) != usual for later in to_come):
+            return True
     if moved_slots(state, context.now):
         return True
     own = [slot for slot, each in state.changes.items() if {"content", "channel"} & {*each.changed}]
     return any((at := t.find(state.timing, slot, context)) is not None and at.due_at > context.now for slot in own)
+
+
+def _next_slot(state: s.Schedule, context: t.Context) -> t.Slot | None:
+    coming = t.first(state.timing, replace(context, exceptions=state.out))
+    return coming.slot if coming is not None else None
+
+
+def _sent_as(part: s.Schedule | s.Later) -> tuple[object, ...]:
+    return part.personal.content, part.personal.channel

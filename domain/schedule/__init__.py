@@ -63,7 +63,7 @@ from horae.domain.schedule.rezoning import (
     rezone_moved,
 )
 from horae.domain.schedule.settling import decide, follow_ups
-from horae.domain.schedule.state import Later, OwnChange, Schedule, evolve, same_rule, shifted, unshifted
+from horae.domain.schedule.state import Later, OwnChange, Schedule, evolve, order, same_rule, shifted, unshifted
 
 __all__ = [
     "MAX_SLOTS",
@@ -122,6 +122,7 @@ __all__ = [
     "is_before",
     "moves",
     "one_off_slot",
+    "order",
     "past_slots",
     "planned",
     "preview",

@@ -87,6 +87,7 @@ async def test_a_series_that_has_ended_takes_in_what_goes_with_its_moved_slot(wo
         ("this", {"content": {"subject": "own"}}),
         ("this", {"timing": {"kind": "at", "local": "2026-12-03T12:30"}}),
         ("following", {"content": {"subject": "own"}}),
+        ("following", {"channel": "webhook:https://example.com/hook"}),
     ],
 )
 async def test_what_is_not_all_alike_is_not_merged_into_another(
@@ -101,6 +102,25 @@ async def test_what_is_not_all_alike_is_not_merged_into_another(
     assert (refused.status_code, refused.json()["code"]) == (409, "schedule_conflict"), refused.text
     assert "of its own content" in refused.json()["detail"]
     assert (await world.get(path))["status"] == "pending"
+
+
+async def test_what_was_otherwise_in_the_past_is_merged_as_it_is_now(world: World) -> None:
+    """All are alike since the change: what is compared, and what goes over, is that of the slots to come."""
+    timing = {**NOON, "starts_at": "2026-12-02"}
+    daily = await world.create({**PLAIN, "timing": timing, "content": {"subject": "first"}})
+    own = {"channel": "webhook:https://example.com/hook", "content": {"subject": "before"}, "priority": 1}
+    series = await world.create({**PLAIN, "timing": timing, **own})
+    path = f"/v1/schedules/{series['id']}"
+    since = {"channel": "log:", "content": {"subject": "since"}, "priority": 4}
+    await patched(world, f"{path}?scope=following&slot=2026-12-03T12:00", since)
+    world.clock.instant = datetime(2026, 12, 2, 12, 30, tzinfo=UTC)
+    assert [what for what, _, _ in await sent(world, 2)] == ["first", "before", "first", "since"]
+    world.clock.instant = datetime(2026, 12, 4, 11, tzinfo=UTC)
+    await patched(world, path, {"conflicts": MERGE})
+    merged = await world.get(path)
+    assert (merged["status"], merged["settled"]["into"]) == ("cancelled", daily["id"]), merged["settled"]
+    world.pass_time(hours=2)
+    assert await sent(world, 1) == [("first", ["since"], 4)]
 
 
 async def test_nothing_is_merged_where_a_slot_goes_another_way(world: World) -> None:
