@@ -42,6 +42,7 @@ from horae.api.routes import (
 )
 from horae.api.services import Services
 from horae.api.sse import OpenStreams
+from horae.api.turns import Turns
 from horae.domain.errors import HoraeError
 from horae.domain.key import Scope
 from horae.projections.queries import find_key
@@ -106,8 +107,8 @@ def create_app(services: Services) -> FastAPI:
     app.state.limiter = limiter
     # Feeds that are written at the same time: each is a thread at work.
     app.state.rendering = asyncio.Semaphore(2)
-    # The same of calendar files that are read; each may take long, and feeds should not wait for them.
-    app.state.importing = asyncio.Semaphore(1)
+    # Calendar files are read one by one: each may take seconds, and neither feeds nor memory should wait for a queue.
+    app.state.importing = Turns(1, waiting=8)
     app.add_middleware(
         Door,
         authenticator=authenticator,

@@ -6,7 +6,7 @@ from datetime import datetime, time
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
 
 from horae.api.models.schedules import CreateSchedule, Request, Shown
 from horae.domain import timing as t
@@ -57,6 +57,13 @@ class FileQuery(BaseModel):
     conflicts: str | None = Field(
         default=None, max_length=400, description="What becomes of conflicts: a strategy's name, or the JSON of one."
     )
+
+    @field_validator("all_day_at")
+    @classmethod
+    def _is_on_a_wall(cls, at: time) -> time:
+        if at.tzinfo is not None or at.microsecond:
+            raise ValueError("it is told by the recipient's clock: write 09:00, without an offset or fractions")
+        return at
 
 
 class ImportItemShown(BulkItemShown):

@@ -7,7 +7,6 @@ the key that the CLI gives it, so that a file comes in once, by whichever way; b
 from __future__ import annotations
 
 import asyncio
-import re
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -28,6 +27,7 @@ from horae.commands.importing import ImportFileError, Item, Reject, asking, poli
 from horae.domain import timing as t
 from horae.domain.errors import AlreadyClaimed, Conflict, Invalid
 from horae.domain.key import Scope
+from horae.domain.timing import contentlines
 
 router = APIRouter(tags=["schedules"])
 
@@ -36,8 +36,6 @@ MEDIA_TYPE = "text/calendar"
 FILE_LIMIT = 4 * 1024 * 1024
 #: Of one file: schedules, and dates that are left out of their series.
 MAX_ITEMS, MAX_LEFT_OUT = 2_000, 5_000
-#: VTIMEZONEs of one file: each may be compared with every zone there is.
-MAX_ZONES = 50
 #: A settlement that ends the schedule as it is made: it has no slots to leave out.
 _ENDED = ("merged", "given_way")
 _EXAMPLE = """BEGIN:VCALENDAR
@@ -68,7 +66,8 @@ END:VCALENDAR
 async def import_calendar(request: Request) -> Response:
     """Events of an iCalendar file (RFC 5545) become schedules; a bad one is refused, the others are stored.
 
-    UTF-8, up to 4 MiB, 2,000 events and 50 VTIMEZONEs. The same file again adds nothing; nor does `horae import` of it.
+    UTF-8, up to 4 MiB, 50,000 lines, 2,000 events and 50 VTIMEZONEs; 503 where too many others' files wait.
+    The same file again adds nothing; nor does `horae import` of it.
     """
     caller = caller_of(request, Scope.WRITE)
     asked = query(request, FileQuery)
@@ -94,15 +93,14 @@ async def _entries(request: Request, asked: FileQuery, raw: bytes) -> list[Item 
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise Invalid("The file is not UTF-8.", field="body", hint="Save it as UTF-8.") from None
-    for what, most in (("VEVENT", MAX_ITEMS), ("VTIMEZONE", MAX_ZONES)):
-        _check_count(f"{what}s", len(re.findall(rf"BEGIN:{what}\b", text, re.IGNORECASE)), most)
     try:
         policy = None if asked.conflicts is None else policy_of(asked.conflicts)
     except ValueError as error:
         raise Invalid(str(error), field="conflicts", value=asked.conflicts, hint="Name a strategy.") from None
     reader = services_of(request).read_calendar
     try:
-        async with request.app.state.importing:
+        async with request.app.state.importing.turn("calendar files"):
+            await asyncio.to_thread(contentlines.check, text, events=MAX_ITEMS)
             entries = await asyncio.to_thread(reader, text, channel=asked.channel, all_day_at=asked.all_day_at)
     except ImportFileError as error:
         raise Invalid(str(error), field="body", hint="Send VEVENTs within a VCALENDAR.") from None

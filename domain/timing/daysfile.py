@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
 from horae.domain import errors
-from horae.domain.timing import rrule, ruleset
+from horae.domain.timing import contentlines, rrule, ruleset
 from horae.domain.timing.opendays import MAX_DAYS, Day
 
 _ONE_DAY = timedelta(days=1)
@@ -26,7 +26,11 @@ class Imported:
 
 
 def read_days(text: str, first: date, last: date) -> Imported:
-    """The days of a file between two dates, both included. Raises `errors.Invalid` for what is no iCalendar file."""
+    """The days of a file between two dates, both included.
+
+    Raises `errors.Invalid` for what is no iCalendar file, or brings more than is taken at once.
+    """
+    contentlines.check(text)
     from icalendar import Calendar as File  # a third of a second, and only importing needs it
 
     try:

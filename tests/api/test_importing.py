@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from horae.api.routes import importing
+from horae.api.turns import Turns
 from horae.domain.key import Scope
 from tests.api.world import ACME, World, new_key
 
@@ -176,8 +177,8 @@ async def test_a_file_asks_about_conflicts_and_days(world: World) -> None:
         (b"x", {}, {"channel": ""}, 422, "channel"),
         (b"x", {}, {"colour": "red"}, 422, "colour"),
         (b"x" * (importing.FILE_LIMIT + 1), {}, {}, 413, "body"),
-        (b"BEGIN:VEVENT\n" * (importing.MAX_ITEMS + 1), {}, {}, 422, "body"),
-        (b"begin:vtimezone\n" * (importing.MAX_ZONES + 1), {}, {}, 422, "body"),
+        (b"x", {}, {"all_day_at": "09:00+02:00"}, 422, "all_day_at"),
+        (b"x", {}, {"all_day_at": "09:00:00.5"}, 422, "all_day_at"),
     ],
 )
 async def test_a_file_that_cannot_be_taken_is_refused_as_a_whole(
@@ -192,6 +193,24 @@ async def test_a_file_that_cannot_be_taken_is_refused_as_a_whole(
     )
     assert (answer.status_code, answer.json()["field"]) == (status, field), answer.text
     assert (await world.get("/v1/schedules"))["items"] == []
+
+
+async def test_a_file_of_too_much_is_refused_before_it_is_read(world: World) -> None:
+    """Also where it is folded."""
+    answer = await posted(world, file("BEGIN:VTIMEZ\n ONE\n" * 51, event(SERIES)))
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["detail"] == "The file has 51 VTIMEZONEs, at most 50 are taken at once."
+    answer = await posted(world, file(event(SERIES) * (importing.MAX_ITEMS + 1)))
+    assert answer.json()["detail"] == "The file has 2001 VEVENTs, at most 2000 are taken at once."
+
+
+async def test_who_comes_while_many_files_wait_is_told_to_come_back(world: World) -> None:
+    """503 with Retry-After; as soon as there is room it is taken."""
+    world.app.state.importing = Turns(1, waiting=0)
+    async with world.app.state.importing.turn("calendar files"):
+        answer = await posted(world, file(event(SERIES)))
+        assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (503, "busy", "5")
+    assert (await imported(world, file(event(SERIES))))["created"] == 1
 
 
 async def test_more_dates_left_out_than_one_request_may_bring_are_refused(world: World) -> None:
