@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from horae.api.models.calendars import CalendarShown, SubscriptionShown
 from horae.api.models.schedules import Replanned
 from horae.api.reading import services_of
-from horae.api.replanning import replan
+from horae.api.replanning import reaching, replan
 from horae.api.views import etag, respond
 from horae.commands.calendars import CalendarWritten
 from horae.commands.context import Answer, Call
@@ -87,4 +87,5 @@ async def answer_written(
     replanned = await replan(services, call, written.users, "calendar", f"{answer.state.id}@{answer.version}")
     label = (await services.calendars.resolve(call.tenant, answer.state.id)).label
     told = None if passed_over is None else [f"{name}: {why}" for name, why in passed_over]
-    return respond(calendar_shown(answer, label, replanned, told, result), headers=etag(answer.version))
+    shown = await reaching(services, calendar_shown(answer, label, replanned, told, result), replanned)
+    return respond(shown, headers=etag(answer.version))

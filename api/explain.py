@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 from horae.api.models.occurrences import Decision, Explanation
@@ -22,9 +22,12 @@ from horae.domain import timing as t
 from horae.domain.envelope import Recorded
 from horae.domain.ids import occurrence_id
 from horae.domain.timing.describe import describe
-from horae.domain.timing.zones import check_zone, gap_at
+from horae.domain.timing.zones import check_zone, gap_at, to_utc
 
 _AROUND = timedelta(days=2)
+_A_SECOND = timedelta(seconds=1)
+#: Further before a time that is no slot none is named as the one before it.
+_LONGEST_LOOK_BACK = timedelta(days=400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,9 +262,26 @@ def _passed_over(schedule: s.Schedule, slot: t.Slot, context: t.Context) -> t.Re
 
 
 def _near(schedule: s.Schedule, slot: t.Slot, context: t.Context) -> list[t.Next]:
+    """The slots right before and right after a local time that is none."""
     if not schedule.recurring:
         return [schedule.next] if schedule.next else []
-    return t.preview(schedule.timing, 2, context, after=_roughly(slot, context) - _AROUND).slots
+    zone, _ = t.zone_of(schedule.timing, context)
+    at = to_utc(slot.local, slot.fold, zone).replace(tzinfo=UTC)
+
+    def after(instant: datetime) -> t.Next | None:
+        return next(t.coming(schedule.timing, instant, context), None)
+
+    # A series has no way back: the last instant behind which a slot lies that is before this one is halved for.
+    earlier, later = at - _LONGEST_LOOK_BACK, at
+    before = found if (found := after(earlier)) and found.due_at < at else None
+    while before is not None and later - earlier > _A_SECOND:
+        middle = earlier + (later - earlier) / 2
+        found = after(middle)
+        if found is not None and found.due_at < at:
+            before, earlier = found, middle
+        else:
+            later = middle
+    return [found for found in (before, after(at)) if found is not None]
 
 
 def _roughly(slot: t.Slot, context: t.Context) -> datetime:

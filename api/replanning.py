@@ -6,7 +6,10 @@ Place in the flow: routes of calendars and recipients -> *here* -> commands, and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 from uuid import UUID
+
+from pydantic import BaseModel
 
 from horae.api.models.schedules import Replanned
 from horae.api.services import Services
@@ -15,11 +18,21 @@ from horae.commands.context import Call
 from horae.commands.recipientmoves import Moved
 from horae.commands.schedules import Cause
 
+#: An answer with a `position`.
+WithPosition = TypeVar("WithPosition", bound=BaseModel)
+
 
 async def replan(services: Services, call: Call, schedules: Sequence[UUID], cause: Cause, detail: str) -> Replanned:
     """See `commands.replanning.replan`."""
     found = await replanning.replan(services.schedules, call, schedules, cause, detail)
     return Replanned.model_construct(checked=len(schedules), moved=found.moved, failed=found.failed)
+
+
+async def reaching(services: Services, shown: WithPosition, replanned: Replanned | None) -> WithPosition:
+    """The answer with a position that covers the slots that moved too: reads that wait for it see these."""
+    if replanned is None or not replanned.moved:
+        return shown
+    return shown.model_copy(update={"position": await services.store.head()})
 
 
 def replanned_shown(moved: Moved | None) -> Replanned | None:

@@ -12,7 +12,7 @@ from horae.api.models.occurrences import Decision, Explanation
 from horae.api.services import WorkersStarted
 from horae.api.story import local, span
 
-_DEALT_WITH = frozenset({"claimed", "missed"})
+_DEALT_WITH = frozenset({"claimed", "missed", "expired"})
 
 
 async def with_starts(explanation: Explanation, started: WorkersStarted | None) -> Explanation:

@@ -13,7 +13,7 @@ from horae.api.bodies import query, read_model
 from horae.api.models.occurrences import RecipientBody, RecipientShown, Timeline, ZoneHad, ZonesHad
 from horae.api.models.zonechanges import RecipientMovePreview
 from horae.api.reading import PageQuery, ReadQuery, read_models, services_of
-from horae.api.replanning import replanned_shown
+from horae.api.replanning import reaching, replanned_shown
 from horae.api.rows import timeline_row_shown
 from horae.api.views import call_of, etag, respond
 from horae.api.zonereports import move_shown
@@ -118,7 +118,8 @@ async def put_recipient(request: Request, recipient_id: str) -> Response:
     answer, shown = written.answer, _shown(written.answer)
     if written.look:
         moved = await services.recipient_moves.follow(call, profile.id, written.zones, answer.position, asked.keep)
-        shown = shown.model_copy(update={"replanned": replanned_shown(moved)})
+        replanned = replanned_shown(moved)
+        shown = await reaching(services, shown.model_copy(update={"replanned": replanned}), replanned)
     return respond(shown, headers=etag(answer.version))
 
 

@@ -55,7 +55,11 @@ def fire(command: Fire, state: Occurrence | None) -> list[AnyOccurrenceEvent]:
         return []
     expires_after = schedule.definition.expires_after
     if expires_after is not None and command.now > command.at.due_at + expires_after:
-        return [_end_unclaimed(command, Outcome.EXPIRED, f"not claimed within {expires_after} of its due instant")]
+        return [
+            _end_unclaimed(
+                command, Outcome.EXPIRED, f"not claimed within {t.format_duration(expires_after)} of its due instant"
+            )
+        ]
     if command.row == "slot" and isinstance(schedule.timing, t.Every):
         missed = _missed_run(command, schedule.timing, t.rule_for(schedule.timing, command.at.slot, command.context))
         if missed is not None:
@@ -72,7 +76,8 @@ def _plan(command: Fire) -> t.Plan:
     if late > timedelta(seconds=1):
         reasons.append(t.Reason(code="late", text=f"claimed {late.total_seconds():.1f} s after its due instant"))
     if isinstance(timing, t.Every) and command.row == "slot" and late > timing.missed.within:
-        text = f"missed by more than {timing.missed.within}; the policy `{timing.missed.policy}` fires it all the same"
+        most = t.format_duration(timing.missed.within)
+        text = f"missed by more than {most}; the policy `{timing.missed.policy}` fires it all the same"
         reasons.append(t.Reason(code="catch_up", text=text))
     return plan if not reasons else plan.model_copy(update={"reasons": (*plan.reasons, *reasons)})
 

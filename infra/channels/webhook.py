@@ -176,7 +176,7 @@ def _failure_of(error: Exception, timeout_s: float) -> Failure:
     refused = next((e for e in (error, getattr(error, "os_error", None)) if isinstance(e, TargetRefused)), None)
     match error:
         case _ if refused is not None:
-            hint = "private targets are not allowed here"
+            hint = "private targets are not allowed here (HORAE_ALLOW_PRIVATE_TARGETS)"
             return Failure(kind="refused_target", message=f"{refused}: {hint}", nothing_arrived=True, retryable=False)
         case aiohttp.ClientConnectorDNSError():
             return Failure(kind="dns", message=f"the host cannot be resolved: {error.os_error}", nothing_arrived=True)

@@ -73,6 +73,25 @@ async def _worker_started(world: World, at: datetime) -> None:
     await conn.close()
 
 
+@pytest.mark.parametrize(
+    ("cron", "asked", "near"),
+    [
+        ("*/15 * * * *", "2026-12-10T10:07", "2026-12-10T10:00:00, 2026-12-10T10:15:00"),
+        ("*/10 * * * * *", "2026-12-10T01:27:33", "2026-12-10T01:27:30, 2026-12-10T01:27:40"),
+        ("0 9 * * MON-FRI", "2026-12-12T09:00", "2026-12-11T09:00:00, 2026-12-14T09:00:00"),
+        ("30 2 * * *", "2027-03-28T02:40", "2027-03-28T02:30:00, 2027-03-29T02:30:00"),
+        ("0 9 1 1 *", "2027-11-30T09:00", "2027-01-01T09:00:00, 2028-01-01T09:00:00"),
+        ("0 9 29 2 *", "2030-05-01T09:00", "2032-02-29T09:00:00"),
+    ],
+)
+async def test_what_is_no_slot_has_its_neighbours_named(world: World, cron: str, asked: str, near: str) -> None:
+    """The slot before it and the one after, however close together or far apart slots are."""
+    created = await world.create(timing={"kind": "every", "cron": cron, "zone": "Europe/Berlin"})
+    told = await world.get(f"/v1/schedules/{created['id']}/explain", slot=asked)
+    assert told["verdict"] == "not_a_slot"
+    assert told["story"][-1].endswith(f" Near it: {near}.")
+
+
 async def test_a_waiting_trigger_and_a_dead_letter_are_explained(world: World) -> None:
     """What was asked for by hand says so before it is claimed; a dead letter says why no attempt follows."""
     created = await world.create()
